@@ -1,0 +1,249 @@
+"""Checkpoints: published ones (their files, config.json, weights) and a training run's own.
+
+Beside the path from waveform to text: called when a model is loaded, and when a run saves itself.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class HubertConfig:
+    """The keys of a HuBERT or wav2vec 2.0 config.json that change the arithmetic."""
+
+    hidden_size: int  # D
+    num_hidden_layers: int
+    num_attention_heads: int  # H
+    intermediate_size: int
+    conv_dim: tuple[int, ...]  # channels of the convolutions from samples to frames
+    conv_kernel: tuple[int, ...]
+    conv_stride: tuple[int, ...]  # their product, 320, is the samples per frame
+    conv_bias: bool
+    feat_extract_norm: str  # "group": after the first convolution only (base); "layer": after each
+    do_stable_layer_norm: bool  # True: norm before attention (large, xlarge); False: after (base)
+    num_conv_pos_embeddings: int  # kernel of the positional convolution
+    num_conv_pos_embedding_groups: int
+    layer_norm_eps: float = 1e-5
+    feat_proj_layer_norm: bool = True  # HuBERT's configs may say no; wav2vec 2.0 always has it
+    vocab_size: int = 32  # of the CTC head, where the checkpoint has one
+    model_type: str = "hubert"
+
+    @classmethod
+    def from_dict(cls, config: dict, source="config.json") -> "HubertConfig":
+        """Raises ValueError for another architecture, or for a variant computed differently."""
+        require(config, source, model_type=("hubert", "wav2vec2"), hidden_act=("gelu", None),
+                feat_extract_activation=("gelu", None), conv_pos_batch_norm=(False, None),
+                add_adapter=(False, None))  # fmt: skip
+        names = {f.name for f in fields(cls)}
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+        return cls(**{k: v for k, v in values.items() if k in names})
+
+
+@dataclass(frozen=True)
+class Qwen3Config:
+    """The keys of a Qwen3, Qwen2.5 or Llama config.json that change the arithmetic."""
+
+    hidden_size: int  # D
+    num_hidden_layers: int
+    num_attention_heads: int  # H, query heads
+    num_key_value_heads: int  # K: H / K query heads share a key and a value (grouped-query)
+    head_dim: int
+    intermediate_size: int
+    vocab_size: int  # V
+    rms_norm_eps: float
+    rope_theta: float
+    tie_word_embeddings: bool  # True: logits through the transposed embedding
+    qk_norm: bool  # RMSNorm on each head's q and k: Qwen3
+    qkv_bias: bool  # Qwen2.5
+    o_bias: bool
+    eos_token_ids: tuple[int, ...] = ()
+    rope_scaling: dict | None = None  # Llama 3.1's stretching of long wavelengths
+
+    @classmethod
+    def from_dict(cls, config: dict, source="config.json") -> "Qwen3Config":
+        """Raises ValueError for another architecture, or for a variant computed differently."""
+        require(config, source, model_type=("qwen3", "qwen2", "llama"), hidden_act=("silu", None),
+                use_sliding_window=(False, None), mlp_bias=(False, None))  # fmt: skip
+        kind, heads = config["model_type"], config["num_attention_heads"]
+        # transformers 5 writes rope_parameters; older files hold rope_theta and rope_scaling.
+        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+        rope = {"rope_type": rope.get("type", "default")} | rope
+        require(rope, source, rope_type=("default", "llama3"))
+        eos = config.get("eos_token_id")
+        bias = config.get("attention_bias", False)
+        return cls(
+            hidden_size=config["hidden_size"],
+            num_hidden_layers=config["num_hidden_layers"],
+            num_attention_heads=heads,
+            num_key_value_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+            intermediate_size=config["intermediate_size"],
+            vocab_size=config["vocab_size"],
+            rms_norm_eps=config.get("rms_norm_eps", 1e-6),
+            rope_theta=rope.get("rope_theta", config.get("rope_theta", 10_000.0)),
+            tie_word_embeddings=config.get("tie_word_embeddings", False),
+            qk_norm=kind == "qwen3",
+            qkv_bias=kind == "qwen2" or bias,
+            o_bias=kind != "qwen2" and bias,
+            eos_token_ids=tuple(eos if isinstance(eos, list) else [] if eos is None else [eos]),
+            rope_scaling=rope if rope["rope_type"] == "llama3" else None,
+        )
+
+
+def require(config: dict, source, **allowed: tuple) -> None:
+    """Raises ValueError where a key's value is not allowed; None stands for a missing key."""
+    for key, values in allowed.items():
+        if config.get(key) not in values:
+            known = ", ".join(str(v) for v in values if v is not None)
+            raise ValueError(f"{source}: {key} is {config.get(key)!r}; supported: {known}")
+
+
+def checkpoint_folder(id_or_dir: str | Path, weights: bool = True) -> Path:
+    """The local folder of a checkpoint: `id_or_dir` itself, or its download from the Hub.
+
+    Without `weights`, only the small files. Raises FileNotFoundError where there is neither.
+    """
+    if Path(id_or_dir).is_dir():
+        return Path(id_or_dir)
+    if str(id_or_dir).startswith((".", "/", "~")):
+        raise FileNotFoundError(f"{id_or_dir}: no such folder")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
+
+    small = ["*.json", "tokenizer.model"]
+
+    def download(patterns: list[str], revision: str = "main") -> Path:
+        return Path(snapshot_download(str(id_or_dir), revision=revision, allow_patterns=patterns))
+
+    try:
+        if not weights:
+            return download(small)
+        # Older repositories hold safetensors only on the pull requests of the Hub's converter.
+        for revision in ("main", "refs/pr/1", "refs/pr/2"):
+            try:
+                folder = download([*small, "*.safetensors"], revision)
+            except RevisionNotFoundError:
+                continue
+            if any(folder.glob("*.safetensors")):
+                return folder
+        return download([*small, "*.bin"])
+    except (HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise FileNotFoundError(
+            f"{id_or_dir}: no such folder, and not to be had from the Hugging Face Hub ({reason})"
+        ) from None
+
+
+def read_config(folder: Path) -> dict:
+    """The checkpoint's config.json. Raises FileNotFoundError where there is none."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: holds no config.json; is it a checkpoint's folder?")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Every (key, tensor) of a checkpoint, one at a time: safetensors, shards, or .bin files."""
+    files = sorted(folder.glob("*.safetensors"))
+    for file in files:
+        with safe_open(file, "pt") as shard:
+            keys = list(shard.keys())
+        for key in keys:
+            # Opened anew for each key: an open file keeps every page it read in memory.
+            with safe_open(file, "pt") as shard:
+                yield key, shard.get_tensor(key)
+    if files:
+        return
+    files = sorted(folder.glob("pytorch_model*.bin"))
+    if not files:
+        raise FileNotFoundError(f"{folder}: holds no *.safetensors and no pytorch_model.bin")
+    for file in files:
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # written before PyTorch 1.6: not a zip file, cannot be mapped
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        for key in list(state):
+            yield key, state.pop(key)
+
+
+def load_weights(model: nn.Module, folder: Path, rename: Callable, dtype, device) -> nn.Module:
+    """Fill a model built on the meta device, tensor by tensor; returns it, frozen.
+
+    `rename(key)` gives the model's name for a checkpoint's key, None for one it has no use for.
+    Raises ValueError that lists every missing, unexpected or mis-shaped key.
+    """
+    state = {}
+    for key, tensor in read_tensors(folder):
+        if (name := rename(key)) is not None:
+            state[name] = tensor.to(device, dtype, copy=True)  # a copy: the file may be replaced
+    fuse_weight_norm(state)
+    try:
+        model.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise ValueError(f"{folder}: the weights do not fit config.json. {error}") from None
+    return model.requires_grad_(False).eval()
+
+
+def fuse_weight_norm(state: dict[str, Tensor]) -> None:
+    """Replace g and v of HuBERT's positional convolution by the weight w = g v / |v|.
+
+    The norm runs over all but the kernel axis (weight_norm with dim=2). Old files call the pair
+    weight_g and weight_v, newer ones parametrizations.weight.original0 and original1.
+    """
+    conv = "encoder.pos_conv_embed.conv."
+    new = "parametrizations.weight.original"
+    for name_g, name_v in (("weight_g", "weight_v"), (new + "0", new + "1")):
+        if conv + name_g in state and conv + name_v in state:
+            g, v = state.pop(conv + name_g).float(), state.pop(conv + name_v)
+            weight = v.float() * (g / v.float().norm(dim=(0, 1), keepdim=True))
+            state[conv + "weight"] = weight.to(v.dtype)
+
+
+def save_checkpoint(run: Path, model, optimizer, progress) -> None:
+    """checkpoints/step-N: everything needed to go on as if nothing had happened.
+
+    Written under another name and renamed when complete; then the one before is removed.
+    """
+    folder = run / "checkpoints" / f"step-{progress.step:07}"
+    unfinished = folder.with_suffix(".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    model.save_trained(unfinished)
+    tensors = {"rng": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["cuda_rng"] = torch.cuda.get_rng_state()
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"{number}.{key}": value.cpu() for key, value in state.items()}
+    save_file(tensors, unfinished / "optimizer.safetensors")
+    (unfinished / "progress.json").write_text(json.dumps(asdict(progress)))
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+    for other in folder.parent.iterdir():
+        if other != folder:
+            shutil.rmtree(other)
+
+
+def load_checkpoint(run: Path, model, optimizer, progress) -> None:
+    """Put everything `save_checkpoint` wrote back. Raises FileNotFoundError where nothing is."""
+    folders = sorted(f for f in (run / "checkpoints").glob("step-*") if not f.suffix)
+    if not folders:
+        raise FileNotFoundError(f"{run}/checkpoints: no checkpoint to resume from")
+    model.load_trained(folders[-1])
+    tensors = load_file(folders[-1] / "optimizer.safetensors")
+    torch.set_rng_state(tensors.pop("rng"))
+    if (cuda_rng := tensors.pop("cuda_rng", None)) is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(cuda_rng)
+    state: dict[int, dict] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".")
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    for key, value in json.loads((folders[-1] / "progress.json").read_text()).items():
+        setattr(progress, key, value)

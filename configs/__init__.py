@@ -1,0 +1,108 @@
+"""Reads this folder's YAML files into frozen dataclasses: every key known, every type checked."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+
+import yaml
+
+COMMAND_LINE = "the command line"
+
+
+def read_config(cls: type, path: str | Path, overrides: list[str] = ()):
+    """An instance of the dataclass `cls` from a YAML file and overrides such as "train.lr=1e-4".
+
+    Raises ValueError that names the file, the line and what was expected.
+    """
+    try:
+        root = yaml.compose(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such config file") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    values = parse_section(cls, root, "", str(path)) if root is not None else {}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise ValueError(f"{override}: expected key.path=value")
+        node = yaml.compose(text) or yaml.ScalarNode("", "")
+        for key in reversed(name.split(".")):
+            node = yaml.MappingNode("", [(yaml.ScalarNode("", key), node)])
+        values = merge(values, parse_section(cls, node, "", COMMAND_LINE))
+    return build(cls(), values)
+
+
+def parse_section(cls: type, node: yaml.Node, prefix: str, source: str) -> dict:
+    """A YAML mapping as {field name: value}, sections nested."""
+    hints, values = typing.get_type_hints(cls), {}
+    if not isinstance(node, yaml.MappingNode):
+        name = prefix.removesuffix(".") or "the file"
+        raise ValueError(f"{name}: expected a section with keys ({where(node, source)})")
+    for key_node, value in node.value:
+        key, name = key_node.value, prefix + key_node.value
+        if key not in hints:
+            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.5)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(hints)}"
+            raise ValueError(f"{name}: unknown key; {hint} ({where(key_node, source)})")
+        if dataclasses.is_dataclass(hints[key]):
+            values[key] = parse_section(hints[key], value, name + ".", source)
+        else:
+            values[key] = parse_value(hints[key], value, name, source)
+    return values
+
+
+def parse_value(kind: type, node: yaml.Node, name: str, source: str):
+    """A YAML scalar or list as the type of the field it is for."""
+    if typing.get_origin(kind) is tuple:
+        items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        return tuple(parse_value(typing.get_args(kind)[0], item, name, source) for item in items)
+    if isinstance(kind, types.UnionType):  # "int | None"
+        if isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "none"):
+            return None
+        kind = typing.get_args(kind)[0]
+    text = node.value
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return kind(text.replace("_", "")) if kind in (int, float) else str(text)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        shown = text if isinstance(text, str) else "a list"
+        raise ValueError(
+            f"{name}={shown}: expected {'an' if kind is int else 'a'} {kind.__name__} "
+            f"({where(node, source)})"
+        ) from None
+
+
+def where(node: yaml.Node, source: str) -> str:
+    """The place of a node, for errors; overrides have no lines."""
+    return source if source == COMMAND_LINE else f"{source}, line {node.start_mark.line + 1}"
+
+
+def merge(values: dict, new: dict) -> dict:
+    """`new` over `values`, section by section."""
+    return values | {
+        k: merge(values[k], v) if isinstance(v, dict) and isinstance(values.get(k), dict) else v
+        for k, v in new.items()
+    }
+
+
+def build(default, values: dict):
+    """A copy of the dataclass instance `default` with the given values, sections nested."""
+    return dataclasses.replace(default, **{
+        k: build(getattr(default, k), v) if isinstance(v, dict) else v for k, v in values.items()
+    })  # fmt: skip
+
+
+def describe(cls: type, prefix: str = "") -> str:
+    """Every key with its type and default, one a line: what -h prints."""
+    lines, default = [], cls() if isinstance(cls, type) else cls
+    for field in dataclasses.fields(default):
+        value = getattr(default, field.name)
+        if dataclasses.is_dataclass(value):
+            lines.append(describe(value, f"{prefix}{field.name}."))
+        else:
+            shown = list(value) if isinstance(value, tuple) else value
+            lines.append(f"  {prefix}{field.name} = {shown!r}")
+    return "\n".join(lines)

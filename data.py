@@ -1,0 +1,227 @@
+"""Where utterances come from, and how they become batches.
+
+A source is named by a string: the path of a JSONL manifest, or `espeak:SPLIT:COUNT[:SEED]`, a
+corpus that synthesis.py speaks and lays down as a manifest like any other.
+"""
+
+import json
+import random
+import re
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+import torch
+from torch import Tensor
+
+from synthesis import espeak_corpus
+from tinyaudio import SAMPLE_RATE, load_audio
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which utterances a run trains and evaluates on, and how they are batched."""
+
+    train: tuple[str, ...] = ("espeak:train:8000",)  # sources: manifests or espeak:SPLIT:COUNT
+    dev: tuple[str, ...] = ("espeak:dev:100",)  # evaluated during training, chooses the best
+    test: tuple[str, ...] = ("espeak:test:300",)  # evaluated once, after training
+    batch_seconds: float = 100.0  # audio in a batch, padding counted
+    min_seconds: float = 0.1
+    max_seconds: float = 30.0
+    workers: int = 0  # processes that decode audio ahead; 0: the training process itself
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One recording and what is said in it."""
+
+    id: str
+    audio: str  # path
+    text: str
+    offset: float = 0.0  # seconds into the recording
+    duration: float | None = None  # seconds; None: to its end
+    speaker: str = ""
+
+    def waveform(self) -> Tensor:
+        """(T,) at 16 kHz. Raises what load_audio raises."""
+        return load_audio(self.audio, offset=self.offset, duration=self.duration)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Waveforms (B, T) padded with zeros on the right, their lengths (B,) in samples, the texts."""
+
+    waveforms: Tensor
+    lengths: Tensor
+    texts: list[str]
+
+    @property
+    def seconds(self) -> float:
+        return self.lengths.sum().item() / SAMPLE_RATE
+
+    def to(self, device) -> "Batch":
+        lengths = self.lengths.to(device, non_blocking=True)
+        return Batch(self.waveforms.to(device, non_blocking=True), lengths, self.texts)
+
+
+def normalise_text(text: str) -> str:
+    """The rule for training texts and for `raw_wer`: lower case, no punctuation.
+
+    Unicode NFKC; curly apostrophes made straight; letters, digits and apostrophes inside a word
+    stay; everything else divides words.
+    """
+    text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
+    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text))
+
+
+class Problems(Counter):
+    """Utterances left out, counted by reason: never fatal, never silent."""
+
+    def report(self, name: str) -> None:
+        for reason, count in sorted(self.items()):
+            print(f"{name}: left out {count} utterances: {reason}", file=sys.stderr)
+
+
+def load_sources(sources: tuple[str, ...]) -> list[Utterance]:
+    return [utterance for source in sources for utterance in load_source(source)]
+
+
+def load_source(source: str) -> list[Utterance]:
+    """The utterances of a source. Raises FileNotFoundError, or ValueError with what is wrong."""
+    if source.startswith("espeak:"):
+        source = str(espeak_corpus(source))
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"{source}: no such manifest (expected a JSONL file)")
+    return read_manifest(Path(source))
+
+
+def read_manifest(path: Path) -> list[Utterance]:
+    """JSON lines with `audio` (path, relative to the manifest) and `text`; `offset`, `duration`,
+    `speaker`, `id` are optional. Raises ValueError with the line where one cannot be used."""
+    utterances = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                audio = str(path.parent / row["audio"])
+                utterances.append(
+                    Utterance(
+                        id=row.get("id", row["audio"]),
+                        audio=audio,
+                        text=normalise_text(row["text"]),
+                        offset=float(row.get("offset", 0.0)),
+                        duration=float(row["duration"]) if "duration" in row else None,
+                        speaker=row.get("speaker", ""),
+                    )
+                )
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(
+                    f"{path}, line {number}: expected a JSON object with `audio` and `text` "
+                    f"({type(error).__name__}: {error})"
+                ) from None
+    if not utterances:
+        raise ValueError(f"{path}: holds no utterances")
+    return utterances
+
+
+def usable(
+    utterances: list[Utterance], cfg: DataConfig, problems: Problems
+) -> list[tuple[Utterance, float]]:
+    """The utterances worth training on with their seconds; the others are counted in `problems`."""
+    kept = []
+    for utterance in utterances:
+        seconds = utterance.duration
+        if seconds is None:
+            try:
+                info = soundfile.info(utterance.audio)
+                seconds = info.frames / info.samplerate - utterance.offset
+            except (soundfile.LibsndfileError, OSError):
+                problems["the audio file is missing or cannot be read"] += 1
+                continue
+        if seconds < cfg.min_seconds:
+            problems[f"shorter than {cfg.min_seconds} s"] += 1
+        elif seconds > cfg.max_seconds:
+            problems[f"longer than {cfg.max_seconds} s"] += 1
+        elif not utterance.text:
+            problems["no words in the text"] += 1
+        else:
+            kept.append((utterance, seconds))
+    return kept
+
+
+class Batches:
+    """Batches of utterances of like length; seed and epoch alone decide which, and their order."""
+
+    def __init__(self, utterances: list[Utterance], cfg: DataConfig, seed: int):
+        self.cfg, self.seed, self.problems = cfg, seed, Problems()
+        self.kept = usable(utterances, cfg, self.problems)
+        if not self.kept:
+            self.problems.report("training data")
+            raise ValueError("none of the training utterances can be used")
+
+    def plan(self, epoch: int) -> list[list[Utterance]]:
+        """The batches of an epoch: sorted by length with some noise, cut by seconds, shuffled."""
+        rng = random.Random(f"{self.seed}-{epoch}")
+        # The noise, 10 % of the length, gives every epoch other neighbours at little padding.
+        order = sorted(self.kept, key=lambda pair: pair[1] * rng.uniform(0.9, 1.1))
+        batches: list[list[Utterance]] = []
+        longest = 0.0
+        for utterance, seconds in order:
+            longest = max(longest, seconds)
+            if not batches or longest * (len(batches[-1]) + 1) > self.cfg.batch_seconds:
+                batches.append([])
+                longest = seconds
+            batches[-1].append(utterance)
+        rng.shuffle(batches)
+        return batches
+
+    @property
+    def seconds(self) -> float:
+        return sum(seconds for _, seconds in self.kept)
+
+    def stream(self, epoch: int, start: int) -> Iterator[tuple]:
+        """Batches without end, from number `start` of an epoch on: (epoch, number of the next
+        batch, batch or None, problems). Epoch and number are the cursor to continue from."""
+        while True:
+            for number, item in enumerate(self.loader(epoch, start), start + 1):
+                yield epoch, number, *item
+            epoch, start = epoch + 1, 0
+
+    def loader(self, epoch: int, start: int = 0) -> Iterator[tuple[Batch, Problems]]:
+        """The batches of an epoch from number `start` on, with what had to be left out of each."""
+        return iter(
+            torch.utils.data.DataLoader(
+                self.plan(epoch)[start:], batch_size=None, num_workers=self.cfg.workers,
+                collate_fn=collate,
+                pin_memory=torch.cuda.is_available(),
+            )
+        )  # fmt: skip
+
+
+def collate(utterances: list[Utterance]) -> tuple[Batch | None, Problems]:
+    """Decode and pad a batch; None where nothing of it can be used."""
+    problems, waveforms, texts = Problems(), [], []
+    for utterance in utterances:
+        try:
+            waveform = utterance.waveform()
+        except (OSError, ValueError):
+            problems["the audio file is missing or cannot be read"] += 1
+            continue
+        if waveform.std() < 1e-5:  # of full scale: digital silence
+            problems["silent"] += 1
+            continue
+        waveforms.append(waveform)
+        texts.append(utterance.text)
+    return (pad(waveforms, texts) if waveforms else None), problems
+
+
+def pad(waveforms: list[Tensor], texts: list[str]) -> Batch:
+    lengths = torch.tensor([len(w) for w in waveforms])
+    padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+    return Batch(padded, lengths, texts)

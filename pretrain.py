@@ -1,0 +1,415 @@
+"""How the tiny pair in models/ was made: from random weights, espeak-ng and a grammar alone.
+
+    python pretrain.py hubert    # models/tiny-hubert: an encoder, by CTC on synthesised speech
+    python pretrain.py qwen3     # models/tiny-qwen3: a language model that can also copy
+    python pretrain.py           # both
+
+They stand where HuBERT-xlarge and Qwen3-8B stand in a real run: published checkpoints that somebody
+trained, in the Hub's format; transformers loads them unchanged. Shape letters: see tinyaudio.py.
+"""
+
+import argparse
+import itertools
+import json
+import math
+import random
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as FastTokenizer
+from torch import Tensor, nn
+
+from data import Batches, DataConfig, load_source
+from eval import cer, wer
+from synthesis import sentences
+from tinyaudio import (
+    IGNORE,
+    QWEN3_PROMPT,
+    SAMPLE_RATE,
+    Hubert,
+    HubertConfig,
+    Qwen3,
+    Qwen3Config,
+    normalise,
+)
+
+MODELS = Path(__file__).parent / "models"
+LANGUAGE_TOKENS = 1000  # entries of the tokenizer besides the chat tokens
+CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
+
+# The alphabet of facebook/hubert-large-ls960-ft, in its order; <pad> is CTC's blank, | the space.
+ALPHABET = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
+
+HUBERT = HubertConfig(
+    hidden_size=256,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    intermediate_size=1024,
+    conv_dim=(64, 128, 256),  # a cheaper stem than (512,) * 7, with the same 320 samples per frame
+    conv_kernel=(20, 16, 8),
+    conv_stride=(10, 8, 4),
+    conv_bias=True,
+    feat_extract_norm="layer",  # as large and xlarge
+    do_stable_layer_norm=True,
+    num_conv_pos_embeddings=64,
+    num_conv_pos_embedding_groups=16,
+)
+
+
+def initialise(model: nn.Module) -> None:
+    """Normal weights of deviation 0.02, as HuBERT and Qwen3 start; convolutions by He et al."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+            if getattr(module, "bias", None) is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv1d):
+            nn.init.kaiming_normal_(module.weight)
+
+
+def optimizer_and_schedule(model: nn.Module, lr: float, steps: int, warmup: int):
+    """AdamW and a learning rate that rises linearly, then falls along a cosine to a hundredth."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.01 + 0.99 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def train_hubert(folder: Path, steps: int, utterances: int, seed: int = 0) -> None:
+    """CTC on synthesised speech (Graves et al. 2006), as hubert-large-ls960-ft on LibriSpeech."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    cfg = DataConfig(batch_seconds=50.0)
+    batches = Batches(load_source(f"espeak:train:{utterances}"), cfg, seed)
+    dev = load_source("espeak:dev:200")
+    model = nn.ModuleDict({"hubert": Hubert(HUBERT), "lm_head": nn.Linear(256, len(ALPHABET))})
+    initialise(model)
+    mask_embedding = nn.Parameter(torch.rand(HUBERT.hidden_size))
+    model["hubert"].register_parameter("masked_spec_embed", mask_embedding)
+    optimizer, schedule = optimizer_and_schedule(model, lr=1e-3, steps=steps, warmup=500)
+    stream = itertools.chain.from_iterable(batches.loader(epoch) for epoch in itertools.count())
+    started, losses = time.time(), []
+    for step, (batch, _) in enumerate(itertools.islice(stream, steps), 1):
+        waveforms, lengths = augment(batch.waveforms, batch.lengths, rng)
+        targets = [encode_letters(text) for text in batch.texts]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, frames = ctc_logits(model, waveforms, lengths, mask=True)
+        loss = F.ctc_loss(
+            logits.float().log_softmax(-1).transpose(0, 1), torch.cat(targets), frames,
+            torch.tensor([len(t) for t in targets]), zero_infinity=True,
+        )  # fmt: skip
+        loss.backward()
+        if nn.utils.clip_grad_norm_(model.parameters(), 1.0).isfinite():
+            optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        if step % 50 == 0:
+            mean, seconds = sum(losses[-50:]) / 50, time.time() - started
+            print(f"hubert step {step}/{steps}  loss {mean:.3f}  {seconds:.0f} s", flush=True)
+        if step % 500 == 0 or step == steps:
+            refs, hyps = [u.text for u in dev], transcribe_ctc(model, dev)
+            print(f"hubert dev WER {wer(refs, hyps):.2%}  CER {cer(refs, hyps):.2%}", flush=True)
+            save_hubert(model, folder)
+
+
+def augment(waveforms: Tensor, lengths: Tensor, rng: random.Random) -> tuple[Tensor, Tensor]:
+    """Vary what a batch (B, T) sounds like: speed and pitch together, tone colour, noise."""
+    factor = rng.uniform(0.85, 1.15)
+    size = round(waveforms.shape[1] * factor)
+    waveforms = F.interpolate(waveforms[:, None], size=size, mode="linear")[:, 0]
+    lengths = (lengths * factor).long().clamp(max=size)
+    B = len(waveforms)
+    tilt = torch.empty(B, 1).uniform_(-0.7, 0.7)  # a gentle low or high pass
+    waveforms = waveforms + tilt * F.pad(waveforms, (1, -1))
+    power = waveforms.pow(2).sum(1, keepdim=True) / lengths[:, None]
+    snr = torch.empty(B, 1).uniform_(5, 45)  # dB
+    waveforms = waveforms + torch.randn_like(waveforms) * (power / 10 ** (snr / 10)).sqrt()
+    return waveforms, lengths
+
+
+def ctc_logits(model: nn.ModuleDict, waveforms: Tensor, lengths: Tensor, mask: bool = False):
+    """Waveforms (B, T) -> letter logits (B, F, V), frames (B,)."""
+    hubert = model["hubert"]
+    x, frames = hubert.feature_extractor(normalise(waveforms, lengths), lengths)
+    x = hubert.feature_projection(x)
+    if mask:  # spans of 10 frames, as HuBERT hides them, an average of a sixth of all frames
+        starts = (torch.rand(x.shape[:2]) < 0.02).float()[:, None]
+        spans = F.max_pool1d(F.pad(starts, (9, 0)), 10, stride=1)[:, 0] > 0
+        x = torch.where(spans[..., None], hubert.masked_spec_embed.to(x.dtype), x)
+    return model["lm_head"](hubert.encoder(x, frames)), frames
+
+
+def encode_letters(text: str) -> Tensor:
+    letters = [ALPHABET.index(c) for c in text.upper().replace(" ", "|") if c in ALPHABET]
+    return torch.tensor(letters)
+
+
+@torch.inference_mode()
+def transcribe_ctc(model: nn.ModuleDict, utterances) -> list[str]:
+    """Greedy CTC: the best letter of each frame, repeats joined, blanks dropped."""
+    texts = []
+    for utterance in utterances:
+        waveform = utterance.waveform()[None]
+        logits, _ = ctc_logits(model, waveform, torch.tensor([waveform.shape[1]]))
+        letters = [ALPHABET[k] for k, _ in itertools.groupby(logits[0].argmax(-1).tolist()) if k]
+        texts.append(" ".join("".join(letters).replace("|", " ").lower().split()))
+    return texts
+
+
+def save_hubert(model: nn.ModuleDict, folder: Path) -> None:
+    """Write a HubertForCTC checkpoint in bfloat16, with what transformers' processor needs."""
+    state = {k: v.detach().to(torch.bfloat16) for k, v in model.state_dict().items()}
+    # The published files hold the positional convolution weight-normed: w = g v / |v|.
+    v = state.pop("hubert.encoder.pos_conv_embed.conv.weight")
+    g = v.float().norm(dim=(0, 1), keepdim=True).to(v.dtype)
+    state["hubert.encoder.pos_conv_embed.conv.parametrizations.weight.original0"] = g
+    state["hubert.encoder.pos_conv_embed.conv.parametrizations.weight.original1"] = v
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {k: v.contiguous() for k, v in state.items()}
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    config = asdict(HUBERT) | {
+        "architectures": ["HubertForCTC"], "dtype": "bfloat16", "hidden_act": "gelu",
+        "feat_extract_activation": "gelu", "num_feat_extract_layers": len(HUBERT.conv_dim),
+        "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "ctc_loss_reduction": "mean",
+    }  # fmt: skip
+    write_json(folder / "config.json", config)
+    write_json(folder / "vocab.json", {letter: i for i, letter in enumerate(ALPHABET)})
+    write_json(folder / "preprocessor_config.json", {
+        "feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1,
+        "do_normalize": True, "padding_side": "right", "padding_value": 0,
+        "return_attention_mask": True,
+        "sampling_rate": SAMPLE_RATE,
+    })  # fmt: skip
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "Wav2Vec2CTCTokenizer", "pad_token": "<pad>", "bos_token": "<s>",
+        "eos_token": "</s>", "unk_token": "<unk>", "word_delimiter_token": "|",
+    })  # fmt: skip
+
+
+QWEN3 = Qwen3Config(
+    hidden_size=192,
+    num_hidden_layers=4,
+    num_attention_heads=6,
+    num_key_value_heads=3,
+    head_dim=32,
+    intermediate_size=576,
+    vocab_size=LANGUAGE_TOKENS + len(CHAT_TOKENS),
+    rms_norm_eps=1e-6,
+    rope_theta=10_000.0,
+    tie_word_embeddings=True,
+    qk_norm=True,
+    qkv_bias=False,
+    o_bias=False,
+)
+
+
+def train_tokenizer(rng: random.Random) -> FastTokenizer:
+    """Byte-level BPE with Qwen's chat tokens after the ordinary ones, as Qwen's own."""
+    tokenizer = FastTokenizer(models.BPE())
+    # Qwen's pattern, less what English letters do not need: a word keeps the space before it.
+    split = Regex(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(split, "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])  # fmt: skip
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=LANGUAGE_TOKENS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    texts = itertools.islice(sentences("train", rng), 20_000)
+    # Made-up words too: syllables and letter pairs are what an unknown name is written with.
+    tokenizer.train_from_iterator((f"{text} {made_up_words(rng)}" for text in texts), trainer)
+    chat_tokens = [AddedToken(t, normalized=False, special=True) for t in CHAT_TOKENS]
+    tokenizer.add_special_tokens(chat_tokens)
+    return tokenizer
+
+
+def made_up_words(rng: random.Random) -> str:
+    """Pronounceable nonsense: nothing but copying predicts it."""
+    onsets = "b c d f g h j k l m n p r s t v w y z br ch cl dr fl gr pl qu sh sp st th tr wh x"
+    onsets, nuclei = [*onsets.split(), ""], "a e i o u ai ea ee ou oo y".split()
+    codas = ["", "", *"n r s t l m ck ng d".split()]
+
+    def syllable() -> str:
+        return rng.choice(onsets) + rng.choice(nuclei) + rng.choice(codas)
+
+    def word() -> str:
+        return "".join(syllable() for _ in range(rng.randint(1, 3)))
+
+    return " ".join(word() for _ in range(rng.randint(2, 6)))
+
+
+class CopyingText:
+    """Examples for the language model: plain sentences, and sentences to read out of fragments.
+
+    A recogniser's decoder must read what the encoder heard: about ten tokens a second, each a sound
+    or two, some of them silence, some wrong. Large models have the habit of reading such input from
+    the misspelt, badly hyphenated, stuttering text of the web; the tiny one gets it here.
+    """
+
+    def __init__(self, tokenizer: FastTokenizer, rng: random.Random):
+        self.tokenizer, self.rng, self.vocab = tokenizer, rng, tokenizer.get_vocab()
+        before, after = QWEN3_PROMPT.split("<audio>")
+        self.prefix, self.suffix = self.ids(before), self.ids(after)
+        self.end = self.vocab["<|im_end|>"]
+        self.sentences = sentences("train", rng)
+        self.words = sorted({w for _ in range(3000) for w in next(self.sentences).split()})
+        self.letters = list("abcdefghijklmnopqrstuvwxyz")
+
+    def ids(self, text: str) -> list[int]:
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def text(self) -> str:
+        """A sentence; or words, made-up words or letters in no order: only copying helps there."""
+        kind = self.rng.random()
+        if kind < 0.5:
+            return next(self.sentences)
+        if kind < 0.75:
+            return " ".join(self.rng.choices(self.words, k=self.rng.randint(1, 9)))
+        if kind < 0.9:
+            return made_up_words(self.rng)
+        return " ".join(self.rng.choices(self.letters, k=self.rng.randint(2, 10)))
+
+    def fragments(self, text: str) -> list[int]:
+        """The text as tokens of one to three characters, stuttering, with gaps and mistakes."""
+        out, rng, space = [], self.rng, self.vocab["Ġ"]
+        text = text.replace(" ", "Ġ")
+        mistakes = rng.choice([0.0, 0.0, 0.02, 0.05])
+        out += [space] * rng.randint(0, 4)
+        while text:
+            size = rng.choice([1, 1, 1, 2, 2, 3])
+            while text[:size] not in self.vocab:
+                size -= 1
+            piece, text = self.vocab[text[:size]], text[size:]
+            if rng.random() < mistakes:
+                piece = rng.choice([None, rng.randrange(LANGUAGE_TOKENS)])
+            if piece is not None:
+                out += [piece] * rng.choice([1, 1, 1, 1, 2])
+            if text.startswith("Ġ") and rng.random() < 0.2:
+                out += [space] * rng.randint(1, 5)
+        return out + [space] * rng.randint(0, 4)
+
+    def example(self) -> tuple[list[int], list[int], tuple[int, int]]:
+        """(ids, labels, span of the fragments); labels are the next ids where they are text."""
+        text = self.text()
+        answer = [*self.ids(text), self.end]
+        if self.rng.random() < 0.1:  # plain text
+            return answer[:-1], answer[1:], (0, 0)
+        content = self.fragments(text)
+        start, end = len(self.prefix), len(self.prefix) + len(content)
+        ids = [*self.prefix, *content, *self.suffix, *answer]
+        labels = [IGNORE] * (len(ids) - len(answer) - 1) + answer
+        return ids[:-1], labels, (start, end)
+
+    def batch(self, size: int) -> tuple[Tensor, Tensor, Tensor]:
+        """ids (B, S), labels (B, S), and where fragments stand (B, S)."""
+        ids, labels, spans = zip(*(self.example() for _ in range(size)), strict=True)
+        pad = nn.utils.rnn.pad_sequence
+        ids = pad([torch.tensor(row) for row in ids], True)
+        labels = pad([torch.tensor(row) for row in labels], True, IGNORE)
+        where = torch.zeros_like(ids, dtype=torch.bool)
+        for row, (start, end) in zip(where, spans, strict=True):
+            row[start:end] = True
+        return ids, labels, where
+
+
+def blur(x: Tensor, where: Tensor) -> Tensor:
+    """Embeddings (B, S, D) of fragments made unclear: mixed with the next one's, and noisy."""
+    B, S, _ = x.shape
+    share = torch.rand(B, S, 1) ** 3 * torch.rand(B, 1, 1)  # mostly little
+    mixed = (1 - share) * x + share * x.roll(-1, dims=1)
+    noise = torch.randn_like(x) * x.detach().pow(2).mean().sqrt() * torch.rand(B, 1, 1) * 0.8
+    return torch.where(where[..., None], mixed + noise, x)
+
+
+def train_qwen3(folder: Path, steps: int, seed: int = 0) -> None:
+    """Next-token prediction on sentences, and on sentences behind their own fragments."""
+    torch.manual_seed(seed)
+    rng = random.Random(seed)
+    tokenizer = train_tokenizer(rng)
+    source = CopyingText(tokenizer, rng)
+    held_out = CopyingText(tokenizer, random.Random("held out"))
+    held_out.sentences = sentences("dev", held_out.rng)
+    held_out = held_out.batch(256)
+    model = Qwen3(QWEN3)
+    initialise(model)
+    optimizer, schedule = optimizer_and_schedule(model, lr=2e-3, steps=steps, warmup=200)
+    started, losses = time.time(), []
+
+    def loss_of(ids: Tensor, labels: Tensor, where: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = model(blur(model.embed(ids), where))
+            logits = model.logits(hidden[labels != IGNORE])
+        return F.cross_entropy(logits.float(), labels[labels != IGNORE])
+
+    for step in range(1, steps + 1):
+        loss = loss_of(*source.batch(32))
+        loss.backward()
+        if nn.utils.clip_grad_norm_(model.parameters(), 1.0).isfinite():
+            optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+        if step % 50 == 0:
+            mean, seconds = sum(losses[-50:]) / 50, time.time() - started
+            print(f"qwen3 step {step}/{steps}  loss {mean:.3f}  {seconds:.0f} s", flush=True)
+        if step % 500 == 0 or step == steps:
+            with torch.no_grad():
+                print(f"qwen3 held-out loss {loss_of(*held_out).item():.3f}", flush=True)
+            save_qwen3(model, tokenizer, folder)
+
+
+def save_qwen3(model: Qwen3, tokenizer: FastTokenizer, folder: Path) -> None:
+    """Write a Qwen3ForCausalLM checkpoint in bfloat16, and the tokenizer for AutoTokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {k: v.detach().to(torch.bfloat16) for k, v in model.state_dict().items()}
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    eos = tokenizer.token_to_id("<|im_end|>")
+    write_json(folder / "config.json", {
+        "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "dtype": "bfloat16",
+        "hidden_size": QWEN3.hidden_size, "num_hidden_layers": QWEN3.num_hidden_layers,
+        "num_attention_heads": QWEN3.num_attention_heads,
+        "num_key_value_heads": QWEN3.num_key_value_heads, "head_dim": QWEN3.head_dim,
+        "intermediate_size": QWEN3.intermediate_size, "vocab_size": QWEN3.vocab_size,
+        "rms_norm_eps": QWEN3.rms_norm_eps, "rope_theta": QWEN3.rope_theta, "hidden_act": "silu",
+        "max_position_embeddings": 4096, "attention_bias": False, "tie_word_embeddings": True,
+        "bos_token_id": None, "eos_token_id": eos,
+        "pad_token_id": tokenizer.token_to_id("<|endoftext|>"),
+    })  # fmt: skip
+    tokenizer.save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {
+        "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>", "model_max_length": 4096,
+    })  # fmt: skip
+
+
+def write_json(path: Path, value: dict) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", nargs="?", choices=("hubert", "qwen3"), help="default: both")
+    parser.add_argument("--hubert-steps", type=int, default=5000)
+    parser.add_argument("--qwen3-steps", type=int, default=3000)
+    parser.add_argument("--utterances", type=int, default=24_000, help="synthesised for hubert")
+    parser.add_argument("--out", type=Path, default=MODELS)
+    args = parser.parse_args()
+    if args.part != "qwen3":
+        train_hubert(args.out / "tiny-hubert", args.hubert_steps, args.utterances)
+    if args.part != "hubert":
+        train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""AudioProjector: the trained bridge between a speech encoder and a language model.
+
+Shape letters: B batch, F encoder frames, N audio tokens, D width, k frames stacked into one token.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class RMSNorm(nn.Module):
+    """Divide by the root mean square over the last axis, then scale (Zhang & Sennrich 2019)."""
+
+    def __init__(self, dim: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # The mean of squares overflows in fp16 and loses digits in bf16: normalise in fp32.
+        variance = x.float().pow(2).mean(-1, keepdim=True)
+        return self.weight * (x.float() * torch.rsqrt(variance + self.eps)).to(x.dtype)
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward layer, down(silu(gate x) * up x) (Shazeer 2020, arXiv:2002.05202)."""
+
+    def __init__(self, dim: int, hidden: int, out: int, bias: bool = False):
+        super().__init__()
+        self.gate_proj = nn.Linear(dim, hidden, bias=bias)
+        self.up_proj = nn.Linear(dim, hidden, bias=bias)
+        self.down_proj = nn.Linear(hidden, out, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class AudioProjector(nn.Module):
+    """Stack k encoder frames into one audio token and map it into the decoder's embedding space.
+
+    (B, F, encoder_dim) -> RMSNorm -> SwiGLU -> RMSNorm -> (B, ceil(F / k), decoder_dim).
+    """
+
+    def __init__(self, encoder_dim: int, decoder_dim: int, k: int, hidden: int):
+        super().__init__()
+        self.k = k
+        self.norm_in = RMSNorm(k * encoder_dim)
+        self.mlp = SwiGLU(k * encoder_dim, hidden, decoder_dim)
+        self.norm_out = RMSNorm(decoder_dim)
+
+    def scale_to(self, embeddings: Tensor) -> None:
+        """Start at the RMS of the decoder's embeddings (V, D): a 30x mismatch starves training."""
+        nn.init.constant_(self.norm_out.weight, embeddings.float().pow(2).mean().sqrt().item())
+
+    def token_length(self, frames):
+        """Audio tokens for a number of encoder frames (int or Tensor)."""
+        return (frames + self.k - 1) // self.k
+
+    def forward(self, frames: Tensor) -> Tensor:
+        B, F_, D = frames.shape
+        frames = F.pad(frames, (0, 0, 0, -F_ % self.k))  # zeros complete the last stack
+        x = frames.reshape(B, -1, self.k * D)  # (B, N, k*D)
+        return self.norm_out(self.mlp(self.norm_in(x)))

@@ -1,0 +1,112 @@
+"""What a person is shown: the report of an evaluation, a comparison of two, curves and tables."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from eval import RESAMPLES, align
+
+
+def errors(result: dict) -> int:
+    """Word errors of one line of results.jsonl."""
+    return result["substitutions"] + result["deletions"] + result["insertions"]
+
+
+def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str:
+    """The summary, the worst utterances word by word, the most frequent confusions."""
+    s = summary
+    lines = [
+        f"WER {s['wer']:.2%}  (95 % interval {s['wer_low']:.2%} to {s['wer_high']:.2%})   "
+        f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}",
+        f"  {s['substitutions']} substitutions, {s['deletions']} deletions, {s['insertions']} "
+        f"insertions in {s['words']} words, {s['utterances']} utterances, "
+        f"{s['audio_seconds'] / 60:.1f} minutes of audio, {s['rtfx']:.0f}x real time",
+        f"raw WER {s['raw_wer']:.2%}: the {s['raw_words']} words as they stand",
+    ]
+    if abs(s["raw_wer"] - s["wer"]) > 5e-5:
+        lines.append(
+            f"  The two differ: the {s['normalizer']} normaliser rewrites words (it joins "
+            '"two nine eight" into 298, and the like), which changes both errors and their base.'
+        )
+    ranked = sorted(results, key=errors, reverse=True)
+    if bad := [r for r in ranked[:worst] if errors(r)]:
+        lines += ["", "The worst utterances:"]
+        for r in bad:
+            lines += [f"  {r['audio']}", *show_alignment(r["ref"], r["hyp"])]
+    confusions = Counter(
+        pair
+        for r in results
+        for pair in align(r["ref"].split(), r["hyp"].split())[3]
+        if pair[0] != pair[1]
+    )
+    if confusions:
+        lines += ["", "The most frequent confusions (reference -> hypothesis):"]
+        for (ref, hyp), count in confusions.most_common(10):
+            lines.append(f"  {count:4}  {ref or '(nothing)'} -> {hyp or '(nothing)'}")
+    return "\n".join(lines)
+
+
+def show_alignment(ref: str, hyp: str) -> list[str]:
+    """Two lines, word under word; *** stands for a word the other side lacks."""
+    pairs = [(r or "***", h or "***") for r, h in align(ref.split(), hyp.split())[3]]
+    refs = " ".join(r.ljust(len(h)) for r, h in pairs)
+    hyps = " ".join((h if r == h else h.upper()).ljust(len(r)) for r, h in pairs)
+    return [f"    REF {refs.rstrip()}", f"    HYP {hyps.rstrip()}"]
+
+
+def compare(path_a: str, path_b: str, seed: int = 0) -> str:
+    """Paired bootstrap of two result files of the same utterances: is the difference chance?"""
+    a, b = (
+        {r["audio"]: r for r in map(json.loads, Path(path).read_text().splitlines())}
+        for path in (path_a, path_b)
+    )
+    if a.keys() != b.keys():
+        raise ValueError(f"{path_a} and {path_b} hold different utterances")
+    edits = np.array([[errors(a[key]), errors(b[key])] for key in a])
+    words = np.array([len(a[key]["ref"].split()) for key in a])
+    draws = np.random.default_rng(seed).integers(len(words), size=(RESAMPLES, len(words)))
+    rates = edits[draws].sum(1) / words[draws].sum(1, keepdims=True)  # (RESAMPLES, 2)
+    difference = rates[:, 1] - rates[:, 0]
+    low, high = np.quantile(difference, (0.025, 0.975))
+    wer_a, wer_b = edits.sum(0) / words.sum()
+    return (
+        f"A {wer_a:.2%}  {path_a}\nB {wer_b:.2%}  {path_b}\n"
+        f"B - A {wer_b - wer_a:+.2%} (95 % interval {low:+.2%} to {high:+.2%}); "
+        f"B is better in {(difference < 0).mean():.1%} of {RESAMPLES} resamples"
+    )
+
+
+def draw_curve(run: Path) -> None:
+    """curve.png: training loss, dev loss and dev WER over the steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    figure, left = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for key, label in (("loss", "training loss"), ("dev_loss", "dev loss")):
+        points = [(row["step"], row[key]) for row in rows if key in row]
+        if points:
+            left.plot(*zip(*points, strict=True), label=label)
+    left.set(xlabel="step", ylabel="loss per token", yscale="log")
+    right = left.twinx()
+    points = [(row["step"], 100 * row["dev_wer"]) for row in rows if "dev_wer" in row]
+    right.plot(*zip(*points, strict=True), "o-", color="tab:green", label="dev WER")
+    right.set(ylabel="dev WER, %", ylim=(0, 100))
+    figure.legend(loc="upper right", bbox_to_anchor=(0.88, 0.95))
+    figure.savefig(run / "curve.png", dpi=120)
+    plt.close(figure)
+
+
+def parameter_table(model: nn.Module) -> str:
+    """Frozen and trained parameters of each part."""
+    rows = [("", "frozen", "trained")]
+    for name, part in (*model.named_children(), ("all", model)):
+        trained = sum(p.numel() for p in part.parameters() if p.requires_grad)
+        frozen = sum(p.numel() for p in part.parameters()) - trained
+        rows.append((name, f"{frozen:,}", f"{trained:,}"))
+    return "\n".join(f"{name:10}{frozen:>16}{trained:>14}" for name, frozen, trained in rows)

@@ -1,0 +1,165 @@
+"""The synthesised corpus: everyday sentences, spoken by espeak-ng in about eighty voices.
+
+`espeak:SPLIT:COUNT` names one wherever a manifest can stand; it is spoken once, into a folder under
+runs/speech/ that holds a manifest and FLAC files to listen to.
+"""
+
+import ctypes
+import json
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import espeakng_loader
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from tinyaudio import SAMPLE_RATE, load_audio
+
+GRAMMAR = Path(__file__).parent / "configs" / "language" / "everyday.txt"
+CORPORA = Path("runs") / "speech"
+
+# The variants of espeak-ng's voices that sound like no person are left out of every split.
+NOT_HUMAN = re.compile(r"robosoft|robot|demonic|croak|tweaky|whisper|serious", re.I)
+ACCENTS = ("en-us", "en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-029")
+# Whole voices are held out, their near copies (steph, steph2, ...) with them.
+DEV_VOICES = ("Annie", "Lee", "boris", "f5", "m3", "paul")
+TEST_VOICES = (
+    "Alicia", "Andy", "Nguyen", "Storm", "adam", "belinda", "f2", "ian", "m7", "steph", "steph2",
+    "steph3",
+)  # fmt: skip
+SHARD = 1000  # utterances spoken by one process
+
+
+def read_grammar(path: Path = GRAMMAR) -> dict[str, list[str]]:
+    """Rule names and their alternatives; the file says how it is written."""
+    rules: dict[str, list[str]] = {}
+    for line in path.read_text().splitlines():
+        line = line.split("#")[0].rstrip()
+        if line and not line.startswith(" "):
+            alternatives = rules[line.removesuffix(":")] = []
+        elif line:
+            alternatives += [alternative.strip() for alternative in line.split("|")]
+    return rules
+
+
+def sentences(split: str, rng: random.Random) -> Iterator[str]:
+    """Endless random sentences of a split. A sentence's checksum decides its split, for good:
+    a twentieth of all sentences is test's, another dev's."""
+    rules = read_grammar()
+
+    def expand(rule: str) -> str:
+        return re.sub(r"\{(\w+)\}", lambda m: expand(m[1]), rng.choice(rules[rule]))
+
+    while True:
+        text = re.sub(r"\ba (?=[aeiou])(?!uni)", "an ", expand("sentence"))
+        if {0: "test", 1: "dev"}.get(zlib.crc32(text.encode()) % 20, "train") == split:
+            yield text
+
+
+def voices(split: str) -> list[str]:
+    """espeak-ng's voice variants of a split: dev's, test's, or all that are neither."""
+    variants = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
+    human = sorted(v.name for v in variants.iterdir() if not NOT_HUMAN.search(v.name))
+    held_out = {"dev": DEV_VOICES, "test": TEST_VOICES}
+    if split in held_out:
+        return list(held_out[split])
+    return [v for v in human if v not in DEV_VOICES + TEST_VOICES]
+
+
+def espeak_corpus(source: str) -> Path:
+    """The manifest of `espeak:SPLIT:COUNT[:SEED]`, spoken now if it was not before.
+
+    Splits: train; dev and test (sentences and voices that no other split has); test-seen-voices
+    (unseen sentences in the training voices). Raises ValueError for anything else.
+    """
+    match = re.fullmatch(r"espeak:(train|dev|test|test-seen-voices):(\d+)(?::(\d+))?", source)
+    if not match:
+        raise ValueError(
+            f"{source}: expected espeak:SPLIT:COUNT, as in espeak:train:8000, "
+            "with SPLIT one of train, dev, test, test-seen-voices"
+        )
+    folder = CORPORA / "-".join(filter(None, match.groups()))
+    if (folder / "manifest.jsonl").is_file():
+        return folder / "manifest.jsonl"
+    split, count = match[1], int(match[2])
+    rng = random.Random(source)
+    texts = sentences(split.removesuffix("-seen-voices"), rng)
+    names = voices("train" if split == "test-seen-voices" else split)
+    rows = [
+        {"audio": f"{i:06d}.flac", "text": next(texts),
+         "speaker": rng.choice(names), "accent": rng.choice(ACCENTS),
+         "rate": rng.randint(130, 200), "pitch": rng.randint(30, 70)}
+        for i in range(count)
+    ]  # fmt: skip
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    shards = [(unfinished, rows[i : i + SHARD]) for i in range(0, count, SHARD)]
+    # espeak-ng's voices waver by a counter that runs on from one utterance to the next and cannot
+    # be reset: a fresh process for each shard makes the corpus the same every time.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(min(len(shards), os.cpu_count() or 1), maxtasksperchild=1) as pool:
+        for done, _ in enumerate(pool.imap(speak_shard, shards, chunksize=1), 1):
+            print(f"\r{source}: {min(done * SHARD, count)}/{count} spoken", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    with (unfinished / "manifest.jsonl").open("w") as manifest:
+        for row in rows:
+            seconds = soundfile.info(unfinished / row["audio"]).duration
+            manifest.write(json.dumps(row | {"duration": seconds}) + "\n")
+    unfinished.rename(folder)
+    return folder / "manifest.jsonl"
+
+
+def speak_shard(shard: tuple[Path, list[dict]]) -> None:
+    """Speak the rows into FLAC files at 16 kHz, in a process of its own."""
+    folder, rows = shard
+    torch.set_num_threads(1)
+    espeak = Espeak()
+    for row in rows:
+        voice = f"{row['accent']}+{row['speaker']}"
+        waveform = espeak.speak(row["text"], voice, row["rate"], row["pitch"])
+        soundfile.write(folder / row["audio"], waveform.numpy(), SAMPLE_RATE)
+
+
+class Espeak:
+    """espeak-ng through its C interface (speak_lib.h); the library and its voices come by pip."""
+
+    SYNCHRONOUS, RATE, PITCH, CHARACTERS, UTF8 = 2, 1, 3, 1, 1  # constants of speak_lib.h
+
+    def __init__(self):
+        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
+        self.chunks: list[np.ndarray] = []
+        data = espeakng_loader.get_data_path().encode()
+        self.sample_rate = self.library.espeak_Initialize(self.SYNCHRONOUS, 0, data, 0)
+        if self.sample_rate <= 0:
+            raise OSError(f"espeak-ng cannot be started with the voices in {data.decode()}")
+        kind = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+        )
+        self.callback = kind(self.receive)  # kept: the library holds no reference of its own
+        self.library.espeak_SetSynthCallback(self.callback)
+
+    def receive(self, samples, count: int, _events) -> int:
+        if samples and count:
+            self.chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        return 0  # go on
+
+    def speak(self, text: str, voice: str, rate: int = 175, pitch: int = 50) -> Tensor:
+        """Words a minute and pitch 0-99 -> waveform (T,) at 16 kHz. Raises ValueError."""
+        if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise ValueError(f"espeak-ng has no voice {voice!r}")
+        self.library.espeak_SetParameter(self.RATE, rate, 0)
+        self.library.espeak_SetParameter(self.PITCH, pitch, 0)
+        self.chunks.clear()
+        data = text.encode() + b"\0"
+        self.library.espeak_Synth(data, len(data), 0, self.CHARACTERS, 0, self.UTF8, None, None)
+        return load_audio((np.concatenate(self.chunks), self.sample_rate))

@@ -1,0 +1,932 @@
+"""Tiny Audio: speech in, text out.
+
+    waveform -> HuBERT encoder -> AudioProjector -> prompt with <audio> spliced in -> Qwen3 -> text
+
+Read from top to bottom: audio, encoder, decoder, tokenizer, then TinyAudio, which joins them.
+Shape letters: B batch, T waveform samples at 16 kHz, F encoder frames, N audio tokens,
+S sequence positions, D width, H heads, K key/value heads, V vocabulary.
+"""
+
+import argparse
+import io
+import json
+import math
+import shutil
+import sys
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer as FastTokenizer
+from torch import Tensor, nn
+
+from checkpoints import (
+    HubertConfig,
+    Qwen3Config,
+    checkpoint_folder,
+    load_weights,
+    read_config,  # fmt: skip
+)
+from lora import apply_lora, load_adapter, lora_layers, save_adapter
+from projector import AudioProjector, RMSNorm, SwiGLU
+
+SAMPLE_RATE = 16_000  # samples per second: what every HuBERT and wav2vec 2.0 was trained on
+MAX_PIECE_SECONDS = 30.0  # longer recordings are cut at silences into pieces of at most this
+BATCH_SECONDS = 120.0  # of audio transcribed at a time, padding counted
+
+
+
+def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None) -> Tensor:
+    """Decode, mix to mono and resample to a float32 waveform (T,).
+
+    `source` is a path, bytes, a file object or (array, rate), the array (T,) or (T, channels);
+    `offset` and `duration` (seconds) cut a part out of it.
+    Raises FileNotFoundError, or ValueError for what is empty or not audio.
+    """
+    name = source if isinstance(source, (str, Path)) else "the audio"
+    if isinstance(source, tuple):
+        samples, rate = np.asarray(source[0]), source[1]
+        if samples.dtype.kind == "i":  # 16-bit integers and the like: full scale is 1
+            samples = samples / -float(np.iinfo(samples.dtype).min)
+        samples = samples[int(offset * rate) :]
+        samples = samples if duration is None else samples[: round(duration * rate)]
+    elif isinstance(source, (str, Path)) and not Path(source).is_file():
+        raise FileNotFoundError(f"{source}: no such file")
+    else:
+        try:
+            with soundfile.SoundFile(
+                io.BytesIO(source) if isinstance(source, bytes) else source
+            ) as file:
+                rate = file.samplerate
+                file.seek(int(offset * rate))
+                frames = -1 if duration is None else round(duration * rate)
+                samples = file.read(frames, dtype="float32")
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"{name}: not audio that can be read ({error})") from None
+    if samples.size == 0:
+        raise ValueError(f"{name}: holds no audio samples")
+    waveform = torch.from_numpy(np.asarray(samples, dtype=np.float32))
+    if waveform.ndim == 2:
+        waveform = waveform.mean(dim=1)
+    if not waveform.isfinite().all():
+        raise ValueError(f"{name}: holds samples that are not numbers")
+    if rate != sample_rate:
+        from torchaudio.functional import resample  # its import takes longer than most files
+
+        waveform = resample(waveform, rate, sample_rate)
+    return waveform
+
+
+def normalise(waveforms: Tensor, lengths: Tensor) -> Tensor:
+    """Zero mean and unit variance per utterance over its valid samples; padding becomes zero.
+
+    What Wav2Vec2FeatureExtractor does with `do_normalize`. waveforms (B, T), lengths (B,).
+    """
+    valid = length_mask(lengths, waveforms.shape[1])
+    mean = (waveforms * valid).sum(1, keepdim=True) / lengths[:, None]
+    centred = (waveforms - mean) * valid
+    variance = centred.pow(2).sum(1, keepdim=True) / lengths[:, None]
+    return centred * torch.rsqrt(variance + 1e-7)
+
+
+def length_mask(lengths: Tensor, size: int) -> Tensor:
+    """(B,) lengths -> (B, size) bool, True where a row is valid."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def split_at_silences(waveform: Tensor, max_seconds: float = MAX_PIECE_SECONDS) -> list[Tensor]:
+    """Cut (T,) into pieces of at most `max_seconds`, each cut at the quietest 0.1 s in reach."""
+    longest, window = int(max_seconds * SAMPLE_RATE), SAMPLE_RATE // 10
+    pieces = []
+    while len(waveform) > longest:
+        # Only the last half of the reach: a cut near the start would leave a useless sliver.
+        reach = waveform[longest // 2 : longest]
+        energy = reach[: len(reach) // window * window].view(-1, window).pow(2).mean(1)
+        cut = longest // 2 + int(energy.argmin()) * window + window // 2
+        pieces.append(waveform[:cut])
+        waveform = waveform[cut:]
+    return [*pieces, waveform]
+
+
+class ConvLayer(nn.Module):
+    """One convolution of the stem: conv -> norm -> GELU, (B, C, T) -> (B, C', T')."""
+
+    def __init__(self, cfg: HubertConfig, i: int):
+        super().__init__()
+        C_in, C_out = cfg.conv_dim[i - 1] if i else 1, cfg.conv_dim[i]
+        kernel, stride = cfg.conv_kernel[i], cfg.conv_stride[i]
+        self.conv = nn.Conv1d(C_in, C_out, kernel, stride, bias=cfg.conv_bias)
+        if cfg.feat_extract_norm == "layer":
+            self.layer_norm = nn.LayerNorm(C_out)
+        else:  # base: after the first convolution only
+            self.layer_norm = nn.GroupNorm(C_out, C_out) if i == 0 else None
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.conv(x)
+        lengths = (lengths - self.conv.kernel_size[0]) // self.conv.stride[0] + 1
+        if isinstance(self.layer_norm, nn.LayerNorm):
+            x = self.layer_norm(x.transpose(1, 2)).transpose(1, 2)
+        elif self.layer_norm is not None:
+            x = masked_group_norm(x, lengths, self.layer_norm)
+        return F.gelu(x), lengths
+
+
+def masked_group_norm(x: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """Group norm of one channel a group over the valid frames only: x (B, C, F), lengths (B,).
+
+    nn.GroupNorm would take its statistics over the padding too, and each utterance's result
+    would depend on its neighbours in the batch.
+    """
+    valid = length_mask(lengths, x.shape[2])[:, None]
+    count = lengths[:, None, None]
+    x32 = x.float()
+    mean = (x32 * valid).sum(2, keepdim=True) / count
+    variance = ((x32 - mean) * valid).pow(2).sum(2, keepdim=True) / count
+    x32 = (x32 - mean) * torch.rsqrt(variance + norm.eps)
+    return (x32 * norm.weight[:, None] + norm.bias[:, None]).to(x.dtype)
+
+
+class ConvStem(nn.Module):
+    """Waveforms (B, T) -> features (B, F, conv_dim[-1]), with the lengths of both."""
+
+    def __init__(self, cfg: HubertConfig):
+        super().__init__()
+        self.conv_layers = nn.ModuleList(ConvLayer(cfg, i) for i in range(len(cfg.conv_dim)))
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = waveforms[:, None]
+        for layer in self.conv_layers:
+            x, lengths = layer(x, lengths)
+        return x.transpose(1, 2), lengths
+
+
+class PositionalConv(nn.Module):
+    """Relative positions as a wide grouped convolution over the frames, (B, F, D) -> (B, F, D)."""
+
+    def __init__(self, cfg: HubertConfig):
+        super().__init__()
+        D, width = cfg.hidden_size, cfg.num_conv_pos_embeddings
+        groups = cfg.num_conv_pos_embedding_groups
+        self.conv = nn.Conv1d(D, D, width, padding=width // 2, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x.transpose(1, 2))
+        return F.gelu(y[..., : x.shape[1]]).transpose(1, 2)  # an even kernel gives one frame more
+
+
+class HubertAttention(nn.Module):
+    """Multi-head self-attention over frames, every valid frame seeing every other."""
+
+    def __init__(self, cfg: HubertConfig):
+        super().__init__()
+        D, self.num_heads = cfg.hidden_size, cfg.num_attention_heads
+        self.k_proj, self.v_proj = nn.Linear(D, D), nn.Linear(D, D)
+        self.q_proj, self.out_proj = nn.Linear(D, D), nn.Linear(D, D)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        B, F_, D = x.shape
+        q, k, v = (
+            proj(x).view(B, F_, self.num_heads, -1).transpose(1, 2)  # (B, H, F, D/H)
+            for proj in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out_proj(y.transpose(1, 2).reshape(B, F_, D))
+
+
+class HubertLayer(nn.Module):
+    """Transformer block; "stable" is pre-norm (large, xlarge), otherwise post-norm (base)."""
+
+    def __init__(self, cfg: HubertConfig):
+        super().__init__()
+        self.pre_norm = cfg.do_stable_layer_norm
+        self.attention = HubertAttention(cfg)
+        self.layer_norm = nn.LayerNorm(cfg.hidden_size, eps=cfg.layer_norm_eps)
+        self.feed_forward = nn.Sequential(OrderedDict(
+            intermediate_dense=nn.Linear(cfg.hidden_size, cfg.intermediate_size), act=nn.GELU(),
+            output_dense=nn.Linear(cfg.intermediate_size, cfg.hidden_size),
+        ))  # fmt: skip
+        self.final_layer_norm = nn.LayerNorm(cfg.hidden_size, eps=cfg.layer_norm_eps)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if self.pre_norm:
+            x = x + self.attention(self.layer_norm(x), mask)
+            return x + self.feed_forward(self.final_layer_norm(x))
+        x = self.layer_norm(x + self.attention(x, mask))
+        return self.final_layer_norm(x + self.feed_forward(x))
+
+
+class HubertEncoder(nn.Module):
+    """Positional convolution and transformer, (B, F, D) -> (B, F, D)."""
+
+    def __init__(self, cfg: HubertConfig):
+        super().__init__()
+        self.pre_norm = cfg.do_stable_layer_norm
+        self.pos_conv_embed = PositionalConv(cfg)
+        self.layer_norm = nn.LayerNorm(cfg.hidden_size, eps=cfg.layer_norm_eps)
+        self.layers = nn.ModuleList(HubertLayer(cfg) for _ in range(cfg.num_hidden_layers))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        valid = length_mask(lengths, x.shape[1])
+        x = x * valid[..., None]  # the positional convolution reaches across the end
+        # A mask rules out the fastest attention kernels: none where nothing is padded.
+        mask = None if bool(valid.all()) else valid[:, None, None]
+        x = x + self.pos_conv_embed(x)
+        if not self.pre_norm:
+            x = self.layer_norm(x)
+        for layer in self.layers:
+            x = layer(x, mask)
+        return self.layer_norm(x) if self.pre_norm else x
+
+
+class Hubert(nn.Module):
+    """HuBERT (Hsu et al. 2021, arXiv:2106.07447) and wav2vec 2.0 (arXiv:2006.11477) encoders."""
+
+    def __init__(self, cfg: HubertConfig):
+        super().__init__()
+        self.cfg = cfg
+        self.feature_extractor = ConvStem(cfg)
+        norm = nn.LayerNorm(cfg.conv_dim[-1], cfg.layer_norm_eps)
+        self.feature_projection = nn.Sequential(OrderedDict(
+            layer_norm=norm if cfg.feat_proj_layer_norm else nn.Identity(),
+            projection=nn.Linear(cfg.conv_dim[-1], cfg.hidden_size),
+        ))  # fmt: skip
+        self.encoder = HubertEncoder(cfg)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Normalised waveforms (B, T), valid samples (B,) -> hidden (B, F, D), frames (B,).
+
+        Padding never leaks: a row gets what it gets alone. Raises ValueError where an utterance
+        is too short for a single frame (400 samples with the published stems).
+        """
+        if lengths is None:
+            lengths = torch.full((len(waveforms),), waveforms.shape[1], device=waveforms.device)
+        if (shortest := int(lengths.min())) < self.min_samples:
+            raise ValueError(f"{shortest} samples are too few: one frame needs {self.min_samples}")
+        waveforms = waveforms.to(self.feature_projection.projection.weight.dtype)
+        x, frame_lengths = self.feature_extractor(waveforms, lengths)
+        x = self.encoder(self.feature_projection(x), frame_lengths)
+        return x, frame_lengths
+
+    def frame_length(self, samples):
+        """Frames of an utterance of so many samples (int or Tensor), through every convolution."""
+        for kernel, stride in zip(self.cfg.conv_kernel, self.cfg.conv_stride, strict=True):
+            samples = (samples - kernel) // stride + 1
+        return samples
+
+    @property
+    def min_samples(self) -> int:
+        """The samples that one frame sees: the shortest utterance there can be."""
+        samples = 1
+        for layer in reversed(self.feature_extractor.conv_layers):
+            samples = (samples - 1) * layer.conv.stride[0] + layer.conv.kernel_size[0]
+        return samples
+
+    @classmethod
+    def from_pretrained(cls, id_or_dir, dtype=torch.float32, device="cpu", weights=True):
+        """From a folder in the Hub's format or a Hub id. Raises ValueError, FileNotFoundError.
+
+        Without `weights` the model stays on the meta device: shapes, but no memory.
+        """
+        folder = checkpoint_folder(id_or_dir, weights)
+        with torch.device("meta"):
+            model = cls(HubertConfig.from_dict(read_config(folder), folder / "config.json"))
+
+        def rename(key: str) -> str | None:
+            key = key.removeprefix("hubert.").removeprefix("wav2vec2.")
+            # CTC head, mask embedding and quantiser belong to training, not to the encoder.
+            training = ("lm_head.", "masked_spec_embed", "quantizer.", "project_q.", "project_hid.")
+            return None if key.startswith(training) else key
+
+        return load_weights(model, folder, rename, dtype, device) if weights else model
+
+
+def rope_frequencies(cfg: Qwen3Config, device=None) -> Tensor:
+    """Radians per position of each pair of channels, (head_dim / 2,) (Su et al. 2021)."""
+    exponents = torch.arange(0, cfg.head_dim, 2, device=device, dtype=torch.float32) / cfg.head_dim
+    frequencies = cfg.rope_theta**-exponents
+    if (scaling := cfg.rope_scaling) is None:
+        return frequencies
+    # Llama 3.1: wavelengths beyond the old context are stretched, those well inside it kept.
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    turns = scaling["original_max_position_embeddings"] * frequencies / (2 * math.pi)
+    keep = ((turns - low) / (high - low)).clamp(0, 1)
+    return frequencies * (keep + (1 - keep) / scaling["factor"])
+
+
+def apply_rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate channel i against channel i + head_dim/2 by the position's angle: x (B, H, S, D)."""
+    a, b = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-b, a), dim=-1) * sin
+
+
+class KVCache:
+    """Keys and values of every layer, allocated once for the whole generation.
+
+    k and v are (layers, B, K, capacity, head_dim); `length` positions are filled in every row;
+    `valid` (B, capacity) tells which of them are not padding.
+    """
+
+    def __init__(self, cfg: Qwen3Config, batch: int, capacity: int, dtype, device):
+        shape = (cfg.num_hidden_layers, batch, cfg.num_key_value_heads, capacity, cfg.head_dim)
+        self.k = torch.zeros(shape, dtype=dtype, device=device)
+        self.v = torch.zeros(shape, dtype=dtype, device=device)
+        self.valid = torch.zeros(batch, capacity, dtype=torch.bool, device=device)
+        self.start = self.length = 0
+
+    def extend(self, valid: Tensor) -> Tensor:
+        """Make room for S new positions, valid (B, S), and return `valid` of all so far."""
+        self.start, self.length = self.length, self.length + valid.shape[1]
+        self.valid[:, self.start : self.length] = valid
+        return self.valid[:, : self.length]
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store the new positions of one layer, (B, K, S, head_dim), and return all so far."""
+        self.k[layer, :, :, self.start : self.length] = k
+        self.v[layer, :, :, self.start : self.length] = v
+        return self.k[layer, :, :, : self.length], self.v[layer, :, :, : self.length]
+
+    def select(self, rows: Tensor) -> None:
+        """Keep the given rows in the given order, rows (B',): beam search's bookkeeping."""
+        self.k, self.v, self.valid = self.k[:, rows], self.v[:, rows], self.valid[rows]
+
+
+class Attention(nn.Module):
+    """Causal grouped-query attention with rotary positions."""
+
+    def __init__(self, cfg: Qwen3Config, index: int):
+        super().__init__()
+        self.index, self.head_dim = index, cfg.head_dim
+        D, q_dim = cfg.hidden_size, cfg.num_attention_heads * cfg.head_dim
+        kv_dim = cfg.num_key_value_heads * cfg.head_dim
+        self.q_proj = nn.Linear(D, q_dim, bias=cfg.qkv_bias)
+        self.k_proj = nn.Linear(D, kv_dim, bias=cfg.qkv_bias)
+        self.v_proj = nn.Linear(D, kv_dim, bias=cfg.qkv_bias)
+        self.o_proj = nn.Linear(q_dim, D, bias=cfg.o_bias)
+        self.q_norm = RMSNorm(cfg.head_dim, cfg.rms_norm_eps) if cfg.qk_norm else nn.Identity()
+        self.k_norm = RMSNorm(cfg.head_dim, cfg.rms_norm_eps) if cfg.qk_norm else nn.Identity()
+
+    def forward(self, x: Tensor, rope, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        B, S, _ = x.shape
+        heads = (B, S, -1, self.head_dim)
+        q = apply_rope(self.q_norm(self.q_proj(x).view(heads)).transpose(1, 2), *rope)
+        k = apply_rope(self.k_norm(self.k_proj(x).view(heads)).transpose(1, 2), *rope)
+        v = self.v_proj(x).view(heads).transpose(1, 2)  # (B, K, S, head_dim)
+        if cache is not None:
+            k, v = cache.append(self.index, k, v)
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None and S > 1, enable_gqa=True
+        )
+        return self.o_proj(y.transpose(1, 2).reshape(B, S, -1))
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, cfg: Qwen3Config, index: int):
+        super().__init__()
+        self.input_layernorm = RMSNorm(cfg.hidden_size, cfg.rms_norm_eps)
+        self.self_attn = Attention(cfg, index)
+        self.post_attention_layernorm = RMSNorm(cfg.hidden_size, cfg.rms_norm_eps)
+        self.mlp = SwiGLU(cfg.hidden_size, cfg.intermediate_size, cfg.hidden_size)
+
+    def forward(self, x: Tensor, rope, mask: Tensor | None, cache: KVCache | None) -> Tensor:
+        x = x + self.self_attn(self.input_layernorm(x), rope, mask, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Qwen3(nn.Module):
+    """Qwen3 (arXiv:2505.09388); by config alone also Qwen2.5 and the Llama family."""
+
+    def __init__(self, cfg: Qwen3Config):
+        super().__init__()
+        self.cfg = cfg
+        self.model = nn.ModuleDict({
+            "embed_tokens": nn.Embedding(cfg.vocab_size, cfg.hidden_size),
+            "layers": nn.ModuleList(DecoderLayer(cfg, i) for i in range(cfg.num_hidden_layers)),
+            "norm": RMSNorm(cfg.hidden_size, cfg.rms_norm_eps),
+        })  # fmt: skip
+        if not cfg.tie_word_embeddings:
+            self.lm_head = nn.Linear(cfg.hidden_size, cfg.vocab_size, bias=False)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token ids (...) -> embeddings (..., D)."""
+        return self.model["embed_tokens"](ids)
+
+    def forward(self, inputs_embeds=None, input_ids=None, mask=None, cache=None) -> Tensor:
+        """Embeddings (B, S, D) or ids (B, S) -> hidden states (B, S, D), after the final norm.
+
+        `mask` (B, S) bool is False at padding, on either side; without one all positions are
+        valid. With a KVCache the inputs continue what it holds.
+        """
+        x = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
+        B, S, _ = x.shape
+        valid = mask if mask is not None else x.new_ones(B, S, dtype=torch.bool)
+        if cache is not None:
+            valid = cache.extend(valid)
+        positions = (valid.cumsum(1) - 1).clamp(min=0)[:, -S:]  # padding does not count
+        angles = positions[..., None] * rope_frequencies(self.cfg, x.device)  # (B, S, head_dim/2)
+        angles = torch.cat((angles, angles), dim=-1)[:, None]  # (B, 1, S, head_dim)
+        rope = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        attend = self.attention_mask(valid, S)
+        for layer in self.model["layers"]:
+            x = layer(x, rope, attend, cache)
+        return self.model["norm"](x)
+
+    @staticmethod
+    def attention_mask(valid: Tensor, S: int) -> Tensor | None:
+        """(B, 1, S, past + S), True where a query may look; None where plain causal says it all."""
+        total = valid.shape[1]
+        if S in (1, total) and bool(valid.all()):
+            return None  # the fast kernels take no mask
+        rows = torch.arange(total - S, total, device=valid.device)[:, None]
+        columns = torch.arange(total, device=valid.device)
+        # A padded query sees itself: a row with nothing to see would be NaN.
+        return ((columns <= rows) & valid[:, None] | (columns == rows))[:, None]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., D) -> logits (..., V). Ask only for the positions that are needed."""
+        if self.cfg.tie_word_embeddings:
+            return F.linear(hidden, self.model["embed_tokens"].weight)
+        return self.lm_head(hidden)
+
+    def new_cache(self, batch: int, capacity: int) -> KVCache:
+        weight = self.model["embed_tokens"].weight
+        return KVCache(self.cfg, batch, capacity, weight.dtype, weight.device)
+
+    def steps(
+        self, inputs_embeds: Tensor, max_new_tokens: int, eos_ids=(), mask=None, stop=None
+    ) -> Iterator[Tensor]:
+        """Greedy decoding with a cache: yields the next id of every row, (B,).
+
+        A row has ended when it has written one of `eos_ids`, or when `stop(its ids so far)` is
+        true; it is filled up with the first of `eos_ids` until every row has ended.
+        """
+        B, S, _ = inputs_embeds.shape
+        cache = self.new_cache(B, S + max_new_tokens)
+        finished = torch.zeros(B, dtype=torch.bool, device=inputs_embeds.device)
+        eos = torch.tensor(eos_ids, dtype=torch.long, device=inputs_embeds.device)
+        written: list[list[int]] = [[] for _ in range(B)]
+        hidden = self(inputs_embeds, mask=mask, cache=cache)
+        for _ in range(max_new_tokens):
+            ids = self.logits(hidden[:, -1]).argmax(-1)
+            if len(eos):
+                ids = torch.where(finished, eos[0], ids)
+            yield ids
+            finished |= torch.isin(ids, eos)
+            if stop is not None:
+                for row, token in zip(written, ids.tolist(), strict=True):
+                    row.append(token)
+                finished |= torch.tensor([stop(row) for row in written], device=ids.device)
+            if bool(finished.all()):
+                return
+            hidden = self(self.embed(ids)[:, None], cache=cache)
+
+    @torch.inference_mode()
+    def generate(
+        self, input_ids=None, max_new_tokens=100, eos_ids=(), mask=None, inputs_embeds=None
+    ) -> Tensor:
+        """Greedy continuation of ids (B, S) or embeddings (B, S, D): ids (B, <= max_new_tokens).
+
+        Rows of unequal length are padded on the left and `mask` (B, S) says where. A row that
+        ends early is filled up with the first of `eos_ids`.
+        """
+        inputs_embeds = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
+        steps = self.steps(inputs_embeds, max_new_tokens, eos_ids, mask)
+        return torch.stack(list(steps), dim=1)
+
+    @torch.inference_mode()
+    def generate_uncached(self, input_ids: Tensor, max_new_tokens: int) -> Tensor:
+        """The definition that `generate` must equal: every token from a whole forward pass."""
+        ids = input_ids
+        for _ in range(max_new_tokens):
+            next_ids = self.logits(self(input_ids=ids)[:, -1]).argmax(-1, keepdim=True)
+            ids = torch.cat((ids, next_ids), dim=1)
+        return ids[:, input_ids.shape[1] :]
+
+    @torch.inference_mode()
+    def beam_search(
+        self, inputs_embeds: Tensor, beams: int, max_new_tokens: int, eos_ids: tuple[int, ...]
+    ) -> list[int]:
+        """The most probable continuation of one prompt (1, S, D) among `beams` kept at each step.
+
+        Hypotheses are compared by log-probability per token (the end token counted). Stops when
+        no open hypothesis can overtake the best finished one.
+        """
+        device = inputs_embeds.device
+        cache = self.new_cache(1, inputs_embeds.shape[1] + max_new_tokens)
+        hidden = self(inputs_embeds, cache=cache)
+        scores, hypotheses = torch.zeros(1, 1, device=device), [[]]  # one until the first step
+        best, best_score = [], -math.inf
+        for step in range(1, max_new_tokens + 1):
+            totals = scores + self.logits(hidden[:, -1]).float().log_softmax(-1)  # (rows, V)
+            # As many candidates more as there can be ends among them.
+            count = min(beams + len(hypotheses) * len(eos_ids), totals.numel())
+            values, flat = totals.flatten().topk(count)
+            alive = []  # (log-probability, row, token)
+            for value, index in zip(values.tolist(), flat.tolist(), strict=True):
+                row, token = divmod(index, totals.shape[1])
+                if token not in eos_ids:
+                    alive.append((value, row, token))
+                elif value / step > best_score:
+                    best, best_score = hypotheses[row], value / step
+            alive = alive[:beams]
+            # A sum only falls as tokens are added; divided by the most tokens it is largest.
+            if not alive or alive[0][0] / max_new_tokens <= best_score:
+                return best
+            hypotheses = [[*hypotheses[row], token] for _, row, token in alive]
+            columns = zip(*alive, strict=True)
+            values, rows, tokens = (torch.tensor(column, device=device) for column in columns)
+            cache.select(rows)
+            scores, hidden = values[:, None], self(self.embed(tokens)[:, None], cache=cache)
+        return hypotheses[0] if best_score == -math.inf else best
+
+    @classmethod
+    def from_pretrained(cls, id_or_dir, dtype=torch.bfloat16, device="cpu", weights=True):
+        """From a folder in the Hub's format or a Hub id; see Hubert.from_pretrained."""
+        folder = checkpoint_folder(id_or_dir, weights)
+        with torch.device("meta"):
+            model = cls(Qwen3Config.from_dict(read_config(folder), folder / "config.json"))
+
+        def rename(key: str) -> str | None:
+            # Tied checkpoints may hold a redundant lm_head; old Llama files what is computed here.
+            redundant = key == "lm_head.weight" and model.cfg.tie_word_embeddings
+            return None if redundant or key.endswith("rotary_emb.inv_freq") else key
+
+        return load_weights(model, folder, rename, dtype, device) if weights else model
+
+
+class Tokenizer:
+    """Text to ids and back, from tokenizer.json (tokenizers) or tokenizer.model (sentencepiece)."""
+
+    FILES = ("tokenizer.json", "tokenizer.model")
+
+    def __init__(self, folder: Path):
+        """Raises FileNotFoundError where the folder holds neither file."""
+        self.files = [folder / name for name in self.FILES if (folder / name).is_file()]
+        if not self.files:
+            raise FileNotFoundError(f"{folder}: holds neither {' nor '.join(self.FILES)}")
+        self.fast = self.pieces = None
+        if self.files[0].name == "tokenizer.json":
+            self.fast = FastTokenizer.from_file(str(self.files[0]))
+        else:
+            from sentencepiece import SentencePieceProcessor
+
+            self.pieces = SentencePieceProcessor(model_file=str(self.files[0]))
+
+    def encode(self, text: str, start: bool = False) -> list[int]:
+        """Ids of a text; `start` puts the tokenizer's own beginning (Llama's <s>) before it."""
+        if self.fast is not None:
+            return self.fast.encode(text, add_special_tokens=start).ids
+        return self.pieces.encode(text, add_bos=start and self.pieces.bos_id() >= 0)
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids, special tokens left out."""
+        if self.fast is not None:
+            return self.fast.decode(ids, skip_special_tokens=True)
+        return self.pieces.decode([i for i in ids if not self.pieces.is_control(i)])
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    r: int = 8  # rank; 0: no LoRA
+    alpha: float = 16.0  # the update is scaled by alpha / r
+    dropout: float = 0.0
+    targets: tuple[str, ...] = ()  # names of the adapted linear layers
+
+
+QWEN3_PROMPT = (  # Qwen3's chat template with thinking switched off
+    "<|im_start|>user\nTranscribe: <audio><|im_end|>\n"
+    "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a TinyAudio model is made of."""
+
+    encoder: str = "facebook/hubert-xlarge-ls960-ft"  # folder or Hub id
+    decoder: str = "Qwen/Qwen3-8B"
+    stack: int = 5  # encoder frames in one audio token
+    projector_hidden: int = 8192  # width of the projector's SwiGLU
+    encoder_lora: LoraConfig = LoraConfig(r=16, alpha=32, targets=("q_proj", "k_proj"))
+    decoder_lora: LoraConfig = LoraConfig(r=8, alpha=16, targets=("q_proj", "v_proj"))
+    frame_dropout: float = 0.0  # share of encoder frames zeroed in training
+    prompt: str = QWEN3_PROMPT  # <audio> is where the audio tokens go
+    tokens_per_second: float = 12.0  # the most text tokens a second of speech can hold
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "ModelConfig":
+        """From a saved model's config.json; keys of other programs in it are passed over."""
+        names = {f.name for f in fields(cls)}
+        values = {k: v for k, v in values.items() if k in names}
+        for key in ("encoder_lora", "decoder_lora"):
+            values[key] = LoraConfig(**values[key] | {"targets": tuple(values[key]["targets"])})
+        return cls(**values)
+
+
+def loop_start(ids: list[int]) -> int | None:
+    """Where the second round of a repetition that ends `ids` begins; None if nothing repeats.
+
+    A known failure on noise and silence. A loop is the same 1 to 16 tokens over and over, four
+    times at least and 16 tokens at least: people do say "no no no" and "five five five five".
+    """
+    for period in range(1, 17):
+        rounds = max(4, math.ceil(16 / period))
+        tail = ids[-period * rounds :]
+        if len(tail) == period * rounds and tail == tail[:period] * rounds:
+            return len(ids) - period * (rounds - 1)
+    return None
+
+
+def is_looping(ids: list[int]) -> bool:
+    return loop_start(ids) is not None
+
+
+IGNORE = -100  # label of positions without a loss
+
+
+class TinyAudio(nn.Module):
+    """A speech recogniser: frozen encoder, trained projector, frozen decoder, LoRA on both."""
+
+    def __init__(self, cfg: ModelConfig, encoder: Hubert, decoder: Qwen3, tokenizer: Tokenizer):
+        super().__init__()
+        if cfg.prompt.count("<audio>") != 1:
+            raise ValueError(f"the prompt must hold <audio> once: {cfg.prompt!r}")
+        if not decoder.cfg.eos_token_ids:
+            raise ValueError("the decoder's config.json names no eos_token_id to end a text with")
+        self.cfg, self.tokenizer = cfg, tokenizer
+        self.encoder, self.decoder = encoder, decoder
+        device = decoder.model["embed_tokens"].weight.device
+        with device:
+            self.projector = AudioProjector(
+                encoder.cfg.hidden_size, decoder.cfg.hidden_size, cfg.stack, cfg.projector_hidden
+            )
+        if device.type != "meta":
+            self.projector.scale_to(decoder.model["embed_tokens"].weight)
+        for part, lora in ((encoder, cfg.encoder_lora), (decoder, cfg.decoder_lora)):
+            part.requires_grad_(False)
+            if lora.r:
+                apply_lora(part, lora.targets, lora.r, lora.alpha, lora.dropout)
+        before, after = cfg.prompt.split("<audio>")
+        self.prefix_ids = tokenizer.encode(before, start=True)
+        self.suffix_ids = tokenizer.encode(after)
+
+    def train(self, mode: bool = True) -> "TinyAudio":
+        """Training mode for what is trained; the frozen models stay in eval mode."""
+        super().train(mode)
+        self.encoder.eval()
+        self.decoder.eval()
+        for part in (self.encoder, self.decoder):
+            for layer in lora_layers(part).values():
+                layer.train(mode)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return self.projector.norm_in.weight.device
+
+    def encode(self, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
+        """Waveforms (B, T), valid samples (B,) -> the audio tokens of each row, [(N, D), ...]."""
+        hidden, frames = self.encoder(normalise(waveforms, lengths), lengths)
+        # The last stack of a short row must be completed with zeros, as when it is alone.
+        keep = length_mask(frames, hidden.shape[1])
+        if self.training and self.cfg.frame_dropout:
+            keep = keep & (torch.rand(keep.shape, device=keep.device) >= self.cfg.frame_dropout)
+        tokens = self.projector(hidden * keep[..., None])
+        counts = self.projector.token_length(frames).tolist()
+        return [row[:count] for row, count in zip(tokens, counts, strict=True)]
+
+    def embed_ids(self, ids: list[int]) -> Tensor:
+        return self.decoder.embed(torch.tensor(ids, dtype=torch.long, device=self.device))
+
+    def splice(self, audio: Tensor) -> Tensor:
+        """The prompt around audio tokens (N, D) -> (S, D), the same to train and to transcribe."""
+        prefix, suffix = self.embed_ids(self.prefix_ids), self.embed_ids(self.suffix_ids)
+        return torch.cat((prefix, audio.to(prefix.dtype), suffix))
+
+    def forward(self, batch) -> tuple[Tensor, Tensor]:
+        """A data.Batch -> (loss summed over target tokens, their number).
+
+        Targets are the text's tokens and the end token; the logits of all other positions are
+        never computed.
+        """
+        rows, labels = [], []
+        for audio, text in zip(
+            self.encode(batch.waveforms, batch.lengths), batch.texts, strict=True
+        ):
+            prompt = self.splice(audio)
+            answer = [*self.tokenizer.encode(text), self.decoder.cfg.eos_token_ids[0]]
+            # The prompt's last position predicts the first token of the answer, and so on.
+            rows.append(torch.cat((prompt, self.embed_ids(answer[:-1]))))
+            labels.append(torch.tensor([IGNORE] * (len(prompt) - 1) + answer, device=self.device))
+        embeds = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        labels = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORE)
+        hidden = self.decoder(embeds)  # padding is on the right: causal attention never sees it
+        targets = labels != IGNORE
+        logits = self.decoder.logits(hidden[targets]).float()
+        return F.cross_entropy(logits, labels[targets], reduction="sum"), targets.sum()
+
+    @torch.inference_mode()
+    def transcribe(self, audio, beams: int = 1, max_new_tokens: int | None = None):
+        """The text of a recording, or the list of texts of a list of them, of any length.
+
+        A recording is what load_audio takes, or a waveform (T,) at 16 kHz. Raises ValueError and
+        FileNotFoundError as load_audio does.
+        """
+        recordings = audio if isinstance(audio, list) else [audio]
+        pieces = [self.pieces(recording) for recording in recordings]
+        # Pieces of like length share a batch: the least padding, and no waiting for long ones.
+        order = sorted(
+            ((n, i) for n, cut in enumerate(pieces) for i in range(len(cut))),
+            key=lambda place: len(pieces[place[0]][place[1]]), reverse=True,
+        )  # fmt: skip
+        texts = [[""] * len(cut) for cut in pieces]
+        while order:
+            longest = len(pieces[order[0][0]][order[0][1]])
+            size = max(1, int(BATCH_SECONDS * SAMPLE_RATE) // longest)
+            group, order = order[:size], order[size:]
+            batch = [pieces[n][i] for n, i in group]
+            found = self.transcribe_pieces(batch, beams, max_new_tokens)
+            for (n, i), text in zip(group, found, strict=True):
+                texts[n][i] = text
+        joined = [" ".join(filter(None, parts)) for parts in texts]
+        return joined if isinstance(audio, list) else joined[0]
+
+    def pieces(self, recording) -> list[Tensor]:
+        """The parts of a recording that hold sound, each long enough for one encoder frame."""
+        waveform = recording if isinstance(recording, Tensor) else load_audio(recording)
+        pieces = [p for p in split_at_silences(waveform) if len(p) and p.std(correction=0) > 1e-5]
+        return [F.pad(p, (0, max(0, self.encoder.min_samples - len(p)))) for p in pieces]
+
+    def token_limit(self, piece: Tensor) -> int:
+        return 8 + int(len(piece) / SAMPLE_RATE * self.cfg.tokens_per_second)
+
+    def prompts(self, pieces: list[Tensor]) -> list[Tensor]:
+        """Waveforms [(T,), ...] -> the decoder's prompt for each, [(S, D), ...]."""
+        lengths = torch.tensor([len(p) for p in pieces], device=self.device)
+        waveforms = nn.utils.rnn.pad_sequence(pieces, batch_first=True).to(self.device)
+        return [self.splice(tokens) for tokens in self.encode(waveforms, lengths)]
+
+    def transcribe_pieces(self, pieces: list[Tensor], beams: int, max_new_tokens) -> list[str]:
+        """Waveforms [(T,), ...], each at most MAX_PIECE_SECONDS long -> their texts."""
+        eos, prompts = self.decoder.cfg.eos_token_ids, self.prompts(pieces)
+        limits = [max_new_tokens or self.token_limit(piece) for piece in pieces]
+        if beams > 1:
+            search = self.decoder.beam_search
+            found = [search(p[None], beams, n, eos) for p, n in zip(prompts, limits, strict=True)]
+        else:
+            # Padded on the left: every row's next token then stands in the same column.
+            embeds = nn.utils.rnn.pad_sequence(prompts, batch_first=True, padding_side="left")
+            lengths = torch.tensor([len(p) for p in prompts], device=self.device)
+            mask = length_mask(lengths, embeds.shape[1]).flip(1)
+            steps = self.decoder.steps(embeds, max(limits), eos, mask, stop=is_looping)
+            found = torch.stack(list(steps), dim=1).tolist()
+        return [self.finish(ids[:limit]) for ids, limit in zip(found, limits, strict=True)]
+
+    def finish(self, ids: list[int]) -> str:
+        """Generated ids -> text: up to the end token, a repetition cut to its first round."""
+        ends = [i for i, token in enumerate(ids) if token in self.decoder.cfg.eos_token_ids]
+        ids = ids[: ends[0]] if ends else ids
+        if (start := loop_start(ids)) is not None:
+            ids = ids[:start]
+            warnings.warn("the decoder repeated itself; the text is cut there", stacklevel=2)
+        return self.tokenizer.decode(ids).strip()
+
+    @torch.inference_mode()
+    def stream(self, audio) -> Iterator[str]:
+        """The text of one recording in pieces, as it is written; joined they are `transcribe`'s."""
+        eos, started = self.decoder.cfg.eos_token_ids, False
+        for piece in self.pieces(audio):
+            ids, shown = [], ""
+            prompt = self.prompts([piece])[0][None]
+            for token in self.decoder.steps(prompt, self.token_limit(piece), eos, stop=is_looping):
+                ids.append(token.item())
+                text = self.finish(ids)
+                # Half a multi-byte character decodes to U+FFFD: wait for the rest of it.
+                if text.startswith(shown) and text != shown and not text.endswith("\ufffd"):
+                    yield (" " if started and not shown else "") + text[len(shown) :]
+                    shown, started = text, True
+
+    @classmethod
+    def from_config(
+        cls, cfg: ModelConfig, device="cpu", dtype=torch.float32, weights: bool = True
+    ) -> "TinyAudio":
+        """The pretrained encoder and decoder in `dtype`, and a new projector and LoRA in float32.
+
+        Without `weights` the model is built on the meta device: shapes, but no memory.
+        """
+        encoder = Hubert.from_pretrained(cfg.encoder, dtype, device, weights)
+        decoder = Qwen3.from_pretrained(cfg.decoder, dtype, device, weights)
+        tokenizer = Tokenizer(checkpoint_folder(cfg.decoder, weights=False))
+        return cls(cfg, encoder, decoder, tokenizer)
+
+    @classmethod
+    def from_pretrained(cls, dir_or_repo, device=None, dtype=None) -> "TinyAudio":
+        """A saved model, from a folder or the Hub, ready to transcribe.
+
+        Raises FileNotFoundError or ValueError that says what is missing or does not fit.
+        """
+        device = device or default_device()
+        dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+        folder = checkpoint_folder(dir_or_repo)
+        config = read_config(folder)
+        if config.get("model_type") != "tiny_audio":
+            raise ValueError(f"{folder}: config.json is not a Tiny Audio model's")
+        for part in ("encoder", "decoder"):
+            if (folder / config[part]).is_dir():  # carried along, or beside the folder
+                config[part] = str(folder / config[part])
+        model = cls.from_config(ModelConfig.from_dict(config), device, dtype)
+        model.load_trained(folder)
+        return model.to(dtype).eval()
+
+    def load_trained(self, folder: Path) -> None:
+        """Read projector and adapters of a saved model. Raises ValueError where they do not fit."""
+        try:
+            self.projector.load_state_dict(load_file(folder / "projector.safetensors"))
+        except RuntimeError as error:
+            raise ValueError(f"{folder}: the projector does not fit config.json. {error}") from None
+        for part in ("encoder", "decoder"):
+            if lora_layers(getattr(self, part)):
+                load_adapter(getattr(self, part), folder / f"{part}_lora")
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json, projector, adapters and the tokenizer's files.
+
+        A base model from the Hub is named; one in a local folder is copied along, or referred to
+        where it lies beside `folder`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = asdict(self.cfg)
+        for part in ("encoder", "decoder"):
+            base = Path(config[part])
+            if base.is_dir() and base.resolve().parent == folder.resolve().parent:
+                config[part] = f"../{base.resolve().name}"
+            elif base.is_dir():
+                if base.resolve() != (folder / part).resolve():
+                    shutil.copytree(base, folder / part, dirs_exist_ok=True)
+                config[part] = part
+        config = {"model_type": "tiny_audio", "architectures": ["TinyAudio"], **config}
+        (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        for file in self.tokenizer.files:
+            shutil.copy(file, folder / file.name)
+        self.save_trained(folder)
+
+    def save_trained(self, folder: Path) -> None:
+        """Write projector and adapters, what `load_trained` reads."""
+        folder.mkdir(parents=True, exist_ok=True)
+        projector = {k: v.detach().cpu() for k, v in self.projector.state_dict().items()}
+        save_file(projector, folder / "projector.safetensors")
+        for part in ("encoder", "decoder"):
+            if lora_layers(getattr(self, part)):
+                save_adapter(getattr(self, part), folder / f"{part}_lora", getattr(self.cfg, part))
+
+
+def default_device() -> str:
+    """The fastest device there is: cuda, mps or cpu."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+DEFAULT_MODEL = Path(__file__).parent / "models" / "tiny-audio"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Transcribe audio files.")
+    parser.add_argument("audio", nargs="+", help="WAV, FLAC, OGG or MP3 files")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="folder or Hub id of a saved model")
+    parser.add_argument("--beams", type=int, default=1, help="1: greedy, written as it is decoded")
+    parser.add_argument("--device", help="cuda, mps or cpu; default: the fastest there is")
+    args = parser.parse_args()
+    warnings.formatwarning = lambda message, *_: f"{message}\n"
+    try:
+        model = TinyAudio.from_pretrained(args.model, args.device)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    failed = False
+    for path in args.audio:
+        try:
+            audio = load_audio(path)
+        except (OSError, ValueError) as error:
+            print(error, file=sys.stderr)
+            failed = True
+            continue
+        print(f"{path}: ", end="", flush=True)
+        texts = model.stream(audio) if args.beams == 1 else [model.transcribe(audio, args.beams)]
+        for text in texts:
+            print(text, end="", flush=True)
+        print()
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,335 @@
+"""The training loop, top to bottom: python train.py --config configs/tiny.yaml [key.path=value ...]
+
+Trained are the projector and LoRA; the encoder and the decoder stay as they are. A run is a folder:
+the best model so far, checkpoints/ to resume from, metrics.jsonl, curve.png, training.json.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+import configs
+from checkpoints import load_checkpoint, save_checkpoint
+from data import Batches, DataConfig, load_sources
+from eval import evaluate, write_results
+from report import draw_curve, evaluation_report, parameter_table
+from tinyaudio import ModelConfig, TinyAudio, default_device
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a run trains, and how often it looks up."""
+
+    out: str = "runs/default"
+    steps: int = 1000  # optimizer steps
+    accumulate: int = 1  # batches in one step
+    lr_projector: float = 1e-4  # peak learning rates
+    lr_lora: float = 1e-4
+    lr_floor: float = 0.05  # the cosine ends at this share of the peak
+    warmup: int = 100  # steps to the peak
+    weight_decay: float = 0.01
+    clip: float = 1.0  # of the gradient's norm
+    precision: str = "auto"  # fp32, bf16, fp16; auto: bf16 where the device is fast at it
+    device: str = "auto"
+    seed: int = 0
+    log_every: int = 10
+    eval_every: int = 200  # steps; on data.dev
+    save_every: int = 100
+    patience: int = 0  # stop after so many evaluations without a better WER; 0: never
+    max_bad_steps: int = 10  # stop after so many steps in a row with an infinite gradient
+
+
+@dataclass(frozen=True)
+class Config:
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+@dataclass
+class Progress:
+    """Where a run is: what a checkpoint must know besides weights, optimizer and random state."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0  # of the epoch, the next to train on
+    best_wer: float = math.inf
+    stale: int = 0  # evaluations since the best
+    skipped: int = 0  # steps with an infinite gradient
+    bad: int = 0  # of these, in a row
+    audio_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description="Train a projector and LoRA between a frozen encoder and a frozen decoder.",
+        epilog="keys and their defaults:\n" + configs.describe(Config()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", required=True, help="YAML file, see configs/")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    args = parser.parse_intermixed_args()
+    try:
+        cfg = configs.read_config(Config, args.config, args.overrides)
+        if args.dry_run:
+            print(plan(cfg))
+            return 0
+        return train(cfg, args.resume)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def train(cfg: Config, resume: bool) -> int:
+    """The whole run. Returns the process's exit status."""
+    run = Path(cfg.train.out)
+    run.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    torch.manual_seed(cfg.train.seed)
+    device = default_device() if cfg.train.device == "auto" else cfg.train.device
+    frozen_dtype, autocast, scaler = precision(cfg.train.precision, device)
+
+    # Data
+    batches = Batches(load_sources(cfg.data.train), cfg.data, cfg.train.seed)
+    dev = load_sources(cfg.data.dev)
+    problems = batches.problems
+
+    # Model and optimizer
+    model = TinyAudio.from_config(cfg.model, device, frozen_dtype).train()
+    optimizer = make_optimizer(model, cfg.train)
+    progress = Progress()
+    if resume:
+        load_checkpoint(run, model, optimizer, progress)
+    print(parameter_table(model))
+    print(f"{batches.seconds / 3600:.1f} h of speech on {device}, frozen weights {frozen_dtype}")
+
+    # Loop
+    stop = catch_signals()
+    log = Log(run / "metrics.jsonl", progress.step)
+    stream = batches.stream(progress.epoch, progress.batch)
+    started = time.monotonic() - progress.wall_seconds
+    bar = tqdm(total=cfg.train.steps, initial=progress.step, desc="train", unit="step")
+    clock, clock_audio = time.monotonic(), progress.audio_seconds
+    while progress.step < cfg.train.steps:
+        group = []
+        while len(group) < cfg.train.accumulate:
+            progress.epoch, progress.batch, batch, left_out = next(stream)
+            problems.update(left_out)
+            if batch is not None:
+                group.append(batch.to(device))
+        rate = learning_rate(progress.step, cfg.train)
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = parameters["peak"] * rate
+        loss, norm = train_step(model, group, optimizer, autocast, scaler, cfg.train.clip)
+        progress.step += 1
+        progress.audio_seconds += sum(batch.seconds for batch in group)
+        progress.wall_seconds = time.monotonic() - started
+        finite = math.isfinite(norm)
+        progress.skipped += not finite
+        progress.bad = 0 if finite else progress.bad + 1
+        bar.update()
+
+        if progress.step % cfg.train.log_every == 0 or not finite:
+            speed = (progress.audio_seconds - clock_audio) / (time.monotonic() - clock)
+            log.write(
+                step=progress.step, epoch=progress.epoch, loss=loss, grad_norm=norm,
+                lr=cfg.train.lr_projector * rate, audio_per_second=speed, skipped=progress.skipped,
+            )  # fmt: skip
+            clock, clock_audio = time.monotonic(), progress.audio_seconds
+        if progress.bad >= cfg.train.max_bad_steps:
+            raise ValueError(
+                f"{progress.bad} steps in a row had a gradient that is not finite; stopped at step "
+                f"{progress.step}. Lower train.lr_projector and train.lr_lora, or set "
+                "train.precision=fp32; the last checkpoint holds"
+            )
+        if progress.step % cfg.train.eval_every == 0 or progress.step == cfg.train.steps:
+            scores = evaluate_dev(model, dev, cfg.data, autocast)
+            log.write(step=progress.step, **scores)
+            progress.stale += 1
+            if scores["dev_wer"] < progress.best_wer:
+                progress.best_wer, progress.stale = scores["dev_wer"], 0
+                model.save_pretrained(run)
+            draw_curve(run)
+            clock = time.monotonic()  # evaluation is no training time
+        exhausted = 0 < cfg.train.patience <= progress.stale
+        if progress.step % cfg.train.save_every == 0 or stop or exhausted:
+            save_checkpoint(run, model, optimizer, progress)
+        if stop:
+            bar.close()
+            print(f"stopped at step {progress.step}; --resume goes on from there", file=sys.stderr)
+            return 128 + stop[0]
+        if exhausted:
+            tqdm.write(f"no better dev WER in {progress.stale} evaluations: stopping early")
+            break
+    bar.close()
+    problems.report("training data")
+    finish(run, cfg, model, progress)
+    return 0
+
+
+def train_step(model, batches, optimizer, autocast, scaler, clip: float) -> tuple[float, float]:
+    """One optimizer step over a group of batches: (loss per target token, gradient norm).
+
+    The gradient of the loss summed over all target tokens is divided by their number in the whole
+    group, so that two batches are exactly one of twice the size. A step whose gradient is not
+    finite changes nothing.
+    """
+    total, tokens = 0.0, 0
+    for batch in batches:
+        with autocast:
+            loss, count = model(batch)
+        scaler.scale(loss).backward()
+        total, tokens = total + loss.item(), tokens + count.item()
+    scaler.unscale_(optimizer)
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    for p in parameters:
+        p.grad /= tokens
+    norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
+    if math.isfinite(norm):
+        scaler.step(optimizer)
+    scaler.update()
+    optimizer.zero_grad()
+    return total / tokens, norm
+
+
+def learning_rate(step: int, cfg: TrainConfig) -> float:
+    """The share of the peak: a linear warm-up, then a cosine to the floor."""
+    if step < cfg.warmup:
+        return (step + 1) / cfg.warmup
+    done = (step - cfg.warmup) / max(1, cfg.steps - cfg.warmup)
+    return cfg.lr_floor + (1 - cfg.lr_floor) * (1 + math.cos(math.pi * done)) / 2
+
+
+def make_optimizer(model: TinyAudio, cfg: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with a peak learning rate for the projector and one for LoRA; norms do not decay."""
+    projector = list(model.projector.parameters())
+    lora = [p for name, p in model.named_parameters() if ".lora_" in name]
+    matrices, scales = ([p for p in projector if (p.ndim > 1) == many] for many in (True, False))
+    groups = [
+        {"params": matrices, "peak": cfg.lr_projector, "weight_decay": cfg.weight_decay},
+        {"params": scales, "peak": cfg.lr_projector, "weight_decay": 0.0},
+        {"params": lora, "peak": cfg.lr_lora, "weight_decay": cfg.weight_decay},
+    ]
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98))
+
+
+def precision(name: str, device: str):
+    """The choices of number format, in one place: (dtype of frozen weights, autocast, scaler).
+
+    Trained weights are always float32. bf16 pays on GPUs since Ampere and on CPUs with AMX tiles;
+    fp16 needs its loss scaled against underflow.
+    """
+    kind = torch.device(device).type
+    if name == "auto":
+        fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_amx_tile_supported}
+        name = "bf16" if kind in fast and fast[kind]() else "fp16" if kind == "cuda" else "fp32"
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    autocast = torch.autocast(kind, dtype) if name != "fp32" else nullcontext()
+    # On the CPU there is no memory to save, and float32 weights are cast once a step.
+    frozen = torch.float32 if kind == "cpu" else dtype
+    return frozen, autocast, torch.amp.GradScaler(kind, enabled=name == "fp16")
+
+
+def catch_signals() -> list[int]:
+    """Ctrl-C and SIGTERM end the run after the step at hand: a list that then holds the signal."""
+    caught: list[int] = []
+
+    def handle(number, _frame):
+        if caught:
+            raise KeyboardInterrupt  # asked twice: at once
+        caught.append(number)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+    return caught
+
+
+@torch.no_grad()
+def evaluate_dev(model: TinyAudio, dev: list, cfg: DataConfig, autocast) -> dict:
+    """Loss per target token and WER, words as they stand, on the dev utterances."""
+    model.eval()
+    total = tokens = 0.0
+    for batch, _ in Batches(dev, cfg, seed=0).loader(epoch=0):
+        if batch is not None:
+            with autocast:
+                loss, count = model(batch.to(model.device))
+            total, tokens = total + loss.item(), tokens + count.item()
+    with autocast:
+        _, summary = evaluate(model, dev, normalizer="none")
+    model.train()
+    return {"dev_loss": total / tokens, "dev_wer": summary["raw_wer"]}
+
+
+class Log:
+    """metrics.jsonl, one JSON object a line, and the same numbers on the screen."""
+
+    def __init__(self, path: Path, step: int):
+        """Keeps the lines up to `step`: a resumed run writes the later ones again."""
+        rows = map(json.loads, path.read_text().splitlines()) if path.exists() and step else ()
+        kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step]
+        path.write_text("".join(kept))
+        self.path = path
+
+    def write(self, **row) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+
+
+def finish(run: Path, cfg: Config, model: TinyAudio, progress: Progress) -> None:
+    """Score the best model on data.test, print five transcripts, write training.json."""
+    model.load_trained(run)
+    model.eval()
+    results, summary = evaluate(model, load_sources(cfg.data.test))
+    write_results(run, results, summary | {"model": str(run), "data": list(cfg.data.test)})
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    training = {
+        "config": asdict(cfg), "git_commit": git_commit(), "progress": asdict(progress),
+        "parameters_trained": trained,
+        "parameters_frozen": sum(p.numel() for p in model.parameters()) - trained,
+        "device": str(model.device), "torch": torch.__version__, "metrics": summary,
+    }  # fmt: skip
+    (run / "training.json").write_text(json.dumps(training, indent=2) + "\n")
+    print(evaluation_report(results, summary, worst=0))
+    for result in results[:: max(1, len(results) // 5)][:5]:
+        print(f"  said   {result['reference']}\n  wrote  {result['hypothesis']}")
+    minutes = progress.wall_seconds / 60
+    print(f"{run}: {progress.step} steps, {minutes:.1f} minutes, dev WER {progress.best_wer:.2%}")
+
+
+def git_commit() -> str:
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+        here = Path(__file__).parent
+        return subprocess.run(command, capture_output=True, text=True, cwd=here).stdout.strip()
+    except OSError:
+        return ""
+
+
+def plan(cfg: Config) -> str:
+    """What --dry-run prints: the parameters, and how long the run is; no weights are read."""
+    model = TinyAudio.from_config(cfg.model, weights=False)
+    seconds = cfg.train.steps * cfg.train.accumulate * cfg.data.batch_seconds
+    return (
+        f"{parameter_table(model)}\n{cfg.train.steps} steps of up to "
+        f"{cfg.train.accumulate * cfg.data.batch_seconds:.0f} s: {seconds / 3600:.1f} h of audio"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
