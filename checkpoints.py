@@ -152,7 +152,7 @@ def read_config(folder: Path) -> dict:
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
     """Every (key, tensor) of a checkpoint, one at a time: safetensors, shards, or .bin files."""
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.glob("model*.safetensors"))  # other tensors may lie beside the model
     for file in files:
         with safe_open(file, "pt") as shard:
             keys = list(shard.keys())
@@ -164,7 +164,7 @@ def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
         return
     files = sorted(folder.glob("pytorch_model*.bin"))
     if not files:
-        raise FileNotFoundError(f"{folder}: holds no *.safetensors and no pytorch_model.bin")
+        raise FileNotFoundError(f"{folder}: holds no model*.safetensors and no pytorch_model.bin")
     for file in files:
         try:
             state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)

@@ -121,8 +121,14 @@ def load_adapter(model: nn.Module, folder: str | Path) -> None:
     """
     folder = Path(folder)
     config = json.loads((folder / "adapter_config.json").read_text())
-    variants = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save")
+    if config.get("peft_type", "LORA") != "LORA":
+        raise ValueError(f"{folder}: holds a {config['peft_type']} adapter; expected LORA")
+    variants = ("use_dora", "use_rslora", "use_qalora", "rank_pattern", "alpha_pattern",
+                "modules_to_save", "alora_invocation_tokens")  # fmt: skip
     used = [key for key in variants if config.get(key)]
+    # The other starts (pissa, olora, loftq, ...) belong to a base model with other weights.
+    if config.get("init_lora_weights", True) not in (True, False, "gaussian", "orthogonal", "eva"):
+        used.append("init_lora_weights")
     if config.get("bias", "none") != "none":
         used.append("bias")
     if isinstance(config["target_modules"], str):
@@ -132,6 +138,10 @@ def load_adapter(model: nn.Module, folder: str | Path) -> None:
     if not lora_layers(model):
         names = tuple({target.split(".")[-1] for target in config["target_modules"]})
         apply_lora(model, names, config["r"], config["lora_alpha"], config["lora_dropout"])
+    unmerge_lora(model)  # a merged weight would keep the adapter of before
+    for layer in lora_layers(model).values():
+        if (layer.r, layer.alpha) != (config["r"], config["lora_alpha"]):
+            raise ValueError(f"{folder}: the model's adapters have another rank or alpha")
     ours, theirs = adapter_tensors(model), load_file(folder / "adapter_model.safetensors")
     wrong = sorted(ours.keys() ^ theirs.keys())
     wrong += [key for key in ours.keys() & theirs.keys() if ours[key].shape != theirs[key].shape]

@@ -142,6 +142,7 @@ class Espeak:
         self.sample_rate = self.library.espeak_Initialize(self.SYNCHRONOUS, 0, data, 0)
         if self.sample_rate <= 0:
             raise OSError(f"espeak-ng cannot be started with the voices in {data.decode()}")
+        self.library.espeak_ng_SetRandSeed(0)  # of the noise in breathy voices; else the clock's
         kind = ctypes.CFUNCTYPE(
             ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
         )

@@ -406,9 +406,10 @@ class Qwen3(nn.Module):
 
     def __init__(self, cfg: Qwen3Config):
         super().__init__()
-        self.cfg = cfg
+        self.cfg, V, D = cfg, cfg.vocab_size, cfg.hidden_size
         self.model = nn.ModuleDict({
-            "embed_tokens": nn.Embedding(cfg.vocab_size, cfg.hidden_size),
+            # Its own initialisation, of no use here, would import sympy: a second at every start.
+            "embed_tokens": nn.Embedding(V, D, _weight=torch.empty(V, D)),
             "layers": nn.ModuleList(DecoderLayer(cfg, i) for i in range(cfg.num_hidden_layers)),
             "norm": RMSNorm(cfg.hidden_size, cfg.rms_norm_eps),
         })  # fmt: skip
@@ -473,8 +474,8 @@ class Qwen3(nn.Module):
         finished = torch.zeros(B, dtype=torch.bool, device=inputs_embeds.device)
         eos = torch.tensor(eos_ids, dtype=torch.long, device=inputs_embeds.device)
         written: list[list[int]] = [[] for _ in range(B)]
-        hidden = self(inputs_embeds, mask=mask, cache=cache)
         for _ in range(max_new_tokens):
+            hidden = self(inputs_embeds, mask=mask, cache=cache)
             ids = self.logits(hidden[:, -1]).argmax(-1)
             if len(eos):
                 ids = torch.where(finished, eos[0], ids)
@@ -486,7 +487,7 @@ class Qwen3(nn.Module):
                 finished |= torch.tensor([stop(row) for row in written], device=ids.device)
             if bool(finished.all()):
                 return
-            hidden = self(self.embed(ids)[:, None], cache=cache)
+            inputs_embeds, mask = self.embed(ids)[:, None], None
 
     @torch.inference_mode()
     def generate(
@@ -516,27 +517,27 @@ class Qwen3(nn.Module):
     ) -> list[int]:
         """The most probable continuation of one prompt (1, S, D) among `beams` kept at each step.
 
-        Hypotheses are compared by log-probability per token (the end token counted). Stops when
-        no open hypothesis can overtake the best finished one.
+        Hypotheses are compared by log-probability per token (the end token counted), ended ones
+        before those cut off at the limit. One that ends gives up its beam, so one beam is greedy.
+        Stops when all have ended, or no open one can overtake the best that has.
         """
         device = inputs_embeds.device
         cache = self.new_cache(1, inputs_embeds.shape[1] + max_new_tokens)
-        hidden = self(inputs_embeds, cache=cache)
         scores, hypotheses = torch.zeros(1, 1, device=device), [[]]  # one until the first step
         best, best_score = [], -math.inf
         for step in range(1, max_new_tokens + 1):
+            hidden = self(inputs_embeds, cache=cache)
             totals = scores + self.logits(hidden[:, -1]).float().log_softmax(-1)  # (rows, V)
-            # As many candidates more as there can be ends among them.
-            count = min(beams + len(hypotheses) * len(eos_ids), totals.numel())
-            values, flat = totals.flatten().topk(count)
+            values, flat = totals.flatten().topk(min(beams, totals.numel()))
             alive = []  # (log-probability, row, token)
             for value, index in zip(values.tolist(), flat.tolist(), strict=True):
                 row, token = divmod(index, totals.shape[1])
                 if token not in eos_ids:
                     alive.append((value, row, token))
-                elif value / step > best_score:
+                    continue
+                beams -= 1
+                if value / step > best_score:
                     best, best_score = hypotheses[row], value / step
-            alive = alive[:beams]
             # A sum only falls as tokens are added; divided by the most tokens it is largest.
             if not alive or alive[0][0] / max_new_tokens <= best_score:
                 return best
@@ -544,7 +545,7 @@ class Qwen3(nn.Module):
             columns = zip(*alive, strict=True)
             values, rows, tokens = (torch.tensor(column, device=device) for column in columns)
             cache.select(rows)
-            scores, hidden = values[:, None], self(self.embed(tokens)[:, None], cache=cache)
+            scores, inputs_embeds = values[:, None], self.embed(tokens)[:, None]
         return hypotheses[0] if best_score == -math.inf else best
 
     @classmethod

@@ -1,10 +1,14 @@
 """What the tests share: the repository on the path, no network, and three helpers."""
 
+import json
 import os
+import random
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import soundfile
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -32,3 +36,41 @@ def assert_near(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-
     error = ((ours - theirs).abs().max() / theirs.abs().max()).item()
     print(f"relative error {error:.1e}")
     assert error <= tolerance
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def run_script(script: str, *arguments, cwd=None, **options) -> subprocess.CompletedProcess:
+    """A command of the project in a process of its own; stderr without progress bars."""
+    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+    environment = os.environ | {"TQDM_DISABLE": "1", "MPLCONFIGDIR": "/tmp/matplotlib"}
+    return subprocess.run(
+        command, cwd=cwd or ROOT, env=environment, capture_output=True, text=True, **options
+    )
+
+
+@pytest.fixture
+def tiny_audio(tmp_path) -> Path:
+    """One and a half seconds of a rising tone in noise: audio, if no speech."""
+    seconds = torch.arange(24_000) / 16_000
+    wave = 0.3 * torch.sin(2 * torch.pi * (200 + 200 * seconds) * seconds)
+    wave += 0.01 * torch.randn(24_000, generator=torch.Generator().manual_seed(0))
+    soundfile.write(tmp_path / "tone.wav", wave.numpy(), 16_000)
+    return tmp_path / "tone.wav"
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """A manifest of 48 noises of 0.3 to 3 s with texts: enough to train a few steps on."""
+    folder, rng = tmp_path_factory.mktemp("corpus"), random.Random(0)
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for i in range(48):
+        wave = torch.randn(rng.randint(4_800, 48_000), generator=generator) * 0.1
+        soundfile.write(folder / f"{i}.wav", wave.numpy(), 16_000)
+        text = " ".join(rng.choices(["turn", "on", "the", "light", "seven", "blue"], k=4))
+        rows.append({"audio": f"{i}.wav", "text": text, "duration": len(wave) / 16_000})
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return manifest

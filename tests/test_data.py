@@ -1,0 +1,144 @@
+"""Manifests, what is left out and why, batches and their cursor, the synthesised corpus."""
+
+import json
+
+import pytest
+import soundfile
+import torch
+
+from data import Batches, DataConfig, Problems, collate, load_source, normalise_text, usable
+from synthesis import DEV_VOICES, TEST_VOICES, espeak_corpus, read_grammar, sentences, voices
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Turn ON, the lights!", "turn on the lights"),
+        ("I\u2019m at Tom's - it's 5 o'clock", "i'm at tom's it's 5 o'clock"),
+        ("'quoted' re-do \u00c9t\u00e9 \ufb01ne", "quoted re do \u00e9t\u00e9 fine"),
+        ("  \n ...", ""),
+    ],
+)
+def test_normalise_text(text, expected):
+    assert normalise_text(text) == expected
+
+
+def write_manifest(folder, rows):
+    path = folder / "manifest.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_what_cannot_be_used_is_counted_by_reason(tmp_path):
+    """Never fatal, never silent: each utterance left out appears under its reason."""
+    noise = torch.randn(16_000).numpy() * 0.1
+    soundfile.write(tmp_path / "good.wav", noise, 16_000)
+    soundfile.write(tmp_path / "silent.wav", noise * 0, 16_000)
+    (tmp_path / "broken.wav").write_bytes(b"RIFF, or so it says")
+    source = write_manifest(tmp_path, [
+        {"audio": "good.wav", "text": "Hello!"},
+        {"audio": "good.wav", "text": "the middle", "offset": 0.25, "duration": 0.5},
+        {"audio": "silent.wav", "text": "nothing"},
+        {"audio": "broken.wav", "text": "x"},
+        {"audio": "broken.wav", "text": "claims a second", "duration": 1.0},
+        {"audio": "missing.wav", "text": "x"},
+        {"audio": "good.wav", "text": "?!"},
+        {"audio": "good.wav", "text": "long", "duration": 99},
+        {"audio": "good.wav", "text": "short", "duration": 0.01},
+    ])  # fmt: skip
+    problems = Problems()
+    kept = usable(load_source(source), DataConfig(), problems)
+    batch, more = collate([utterance for utterance, _ in kept])
+    problems.update(more)
+    assert batch.texts == ["hello", "the middle"] and batch.lengths.tolist() == [16_000, 8_000]
+    assert problems == {
+        "silent": 1, "the audio file is missing or cannot be read": 3, "no words in the text": 1,
+        "longer than 30.0 s": 1, "shorter than 0.1 s": 1,
+    }  # fmt: skip
+    torch.testing.assert_close(batch.waveforms[1, :8000], batch.waveforms[0, 4000:12_000])
+    assert not batch.waveforms[1, 8000:].any()
+
+
+@pytest.mark.parametrize("line", ['{"audio": "x.wav"}', "[1]", "not json", '{"text": "a"}'])
+def test_a_bad_manifest_names_the_line(tmp_path, line):
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"audio": "x.wav", "text": "fine"}\n' + line + "\n")
+    with pytest.raises(ValueError, match=r"bad\.jsonl, line 2"):
+        load_source(str(path))
+
+
+def test_batches_hold_every_utterance_once_and_the_limit(corpus):
+    cfg = DataConfig(batch_seconds=8.0)
+    batches = Batches(load_source(str(corpus)), cfg, seed=3)
+    plan = batches.plan(epoch=0)
+    ids = [utterance.id for batch in plan for utterance in batch]
+    assert len(ids) == len(set(ids)) == 48
+    for batch in plan:
+        assert max(u.duration for u in batch) * len(batch) <= cfg.batch_seconds
+    assert plan == batches.plan(0) != batches.plan(1)
+    longest = [max(u.duration for u in batch) for batch in plan]
+    assert longest != sorted(longest)  # long and short batches are mixed
+
+
+def test_batches_waste_little_padding(corpus):
+    batches = Batches(load_source(str(corpus)), DataConfig(batch_seconds=10.0), seed=0)
+    loaded = [batch for batch, _ in batches.loader(epoch=0)]
+    padded = sum(b.waveforms.numel() for b in loaded) / 16_000
+    assert padded < 1.25 * sum(b.seconds for b in loaded)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_stream_goes_on_from_its_cursor(corpus, workers):
+    """Started anywhere, across the end of an epoch too, the same batches follow."""
+    batches = Batches(load_source(str(corpus)), DataConfig(batch_seconds=20, workers=workers), 1)
+    stream = batches.stream(0, 0)
+    whole = [next(stream) for _ in range(len(batches.plan(0)) + 3)]
+    for start in (1, len(batches.plan(0)) - 1, len(batches.plan(0)) + 1):
+        epoch, number = whole[start - 1][:2]
+        again = batches.stream(epoch, number)
+        for expected in whole[start:]:
+            found = next(again)
+            assert found[:2] == expected[:2] and found[2].texts == expected[2].texts
+            assert torch.equal(found[2].waveforms, expected[2].waveforms)
+
+
+def test_the_language_and_its_splits():
+    """At least 300 words; a sentence belongs to one split for good; every rule is used."""
+    import random
+
+    sets = {}
+    for split in ("train", "dev", "test"):
+        generator = sentences(split, random.Random(0))
+        sets[split] = {next(generator) for _ in range(4000)}
+    assert not (sets["train"] & sets["dev"] or sets["train"] & sets["test"])
+    assert not sets["dev"] & sets["test"]
+    words = {word for texts in sets.values() for text in texts for word in text.split()}
+    assert len(words) >= 700 and all(normalise_text(word) == word for word in words)
+    rules = read_grammar()
+    used = {name for lines in rules.values() for line in lines for name in names_in(line)}
+    assert used | {"sentence"} == rules.keys()
+
+
+def names_in(line):
+    return [part.split("}")[0] for part in line.split("{")[1:]]
+
+
+def test_held_out_voices_are_nobody_elses():
+    train, dev, test = (set(voices(split)) for split in ("train", "dev", "test"))
+    assert not (train & dev or train & test or dev & test)
+    assert len(train) >= 60 and dev == set(DEV_VOICES) and test == set(TEST_VOICES)
+
+
+def test_the_corpus_is_the_same_every_time(tmp_path, monkeypatch):
+    """Another folder, the same bytes: figures on the synthesised test set hold anywhere."""
+    contents = []
+    for name in ("one", "two"):
+        monkeypatch.setattr("synthesis.CORPORA", tmp_path / name)
+        manifest = espeak_corpus("espeak:dev:12")
+        utterances = load_source(str(manifest))
+        contents.append([utterance.waveform() for utterance in utterances])
+        assert all(abs(len(w) / 16_000 - u.duration) < 1e-3
+                   for w, u in zip(contents[-1], utterances, strict=True))  # fmt: skip
+    assert all(torch.equal(a, b) for a, b in zip(*contents, strict=True))
+    with pytest.raises(ValueError, match="expected espeak:SPLIT:COUNT"):
+        load_source("espeak:somewhere:12")

@@ -1,0 +1,120 @@
+"""Error rates against jiwer and by hand, the bootstrap interval, results files, the report."""
+
+import json
+import random
+
+import pytest
+from conftest import ROOT, requires, run_script
+
+from data import Utterance
+from eval import align, bootstrap, cer, score, summarise, text_normaliser, wer, write_results
+from report import compare, evaluation_report, show_alignment
+
+
+def test_align_by_hand():
+    ref, hyp = ["the", "cat", "sat", "on", "a", "wide", "mat"], ["a", "cat", "sat", "a", "wide", "big", "mat"]
+    S, D, insertions, pairs = align(ref, hyp)
+    assert (S, D, insertions) == (1, 1, 1)
+    assert [r for r, _ in pairs if r] == ref and [h for _, h in pairs if h] == hyp
+    assert pairs[0] == ("the", "a") and (None, "big") in pairs and ("on", None) in pairs
+
+
+@pytest.mark.parametrize(
+    ("ref", "hyp", "expected"),
+    [("", "", (0, 0, 0)), ("a b", "", (0, 2, 0)), ("", "a b", (0, 0, 2)), ("a", "b", (1, 0, 0))],
+)
+def test_align_edges(ref, hyp, expected):
+    assert align(ref.split(), hyp.split())[:3] == expected
+
+
+def test_align_equals_jiwer_on_random_pairs():
+    """10,000 pairs: the number of edits is the same, and our path adds up to it."""
+    jiwer = requires("jiwer")
+    rng = random.Random(0)
+    refs, hyps = (
+        [" ".join(rng.choices("abcdef", k=rng.randint(low, 12))) for _ in range(10_000)]
+        for low in (1, 0)
+    )
+    edits = references = 0
+    for ref, hyp in zip(refs, hyps, strict=True):
+        ref, hyp = ref.split(), hyp.split()
+        S, D, insertions, pairs = align(ref, hyp)
+        assert [r for r, _ in pairs if r] == ref and [h for _, h in pairs if h] == hyp
+        assert sum(r != h for r, h in pairs) == S + D + insertions
+        expected = jiwer.process_words(" ".join(ref), " ".join(hyp))
+        total = expected.substitutions + expected.deletions + expected.insertions
+        assert S + D + insertions == total, (ref, hyp)
+        edits, references = edits + total, references + len(ref)
+    assert wer(refs, hyps) == pytest.approx(jiwer.wer(refs, hyps)) == edits / references
+    assert cer(refs, hyps) == pytest.approx(jiwer.cer(refs, hyps))
+
+
+def test_bootstrap_covers_the_rate():
+    """Of 200 samples from a known error rate, the 95 % interval holds it in about 190."""
+    rng, inside = random.Random(1), 0
+    for seed in range(200):
+        edits = [sum(rng.random() < 0.1 for _ in range(8)) for _ in range(100)]
+        low, high = bootstrap(edits, [8] * 100, seed)
+        inside += low <= 0.1 <= high
+    assert 178 <= inside <= 199
+
+
+def test_two_rates_where_the_normaliser_joins_digits():
+    """Whisper's rule makes one number of a digit string: one error of one, not one of four."""
+    result = score(Utterance("", "x.wav", "two nine eight one"), "two nine eight two", 1.0,
+                   text_normaliser("whisper"))  # fmt: skip
+    summary = summarise([result]) | {"normalizer": "whisper", "rtfx": 1.0}
+    assert (result["ref"], result["hyp"]) == ("2981", "2982")
+    assert summary["wer"] == 1.0 and summary["raw_wer"] == 0.25
+    assert "joins" in evaluation_report([result], summary)
+
+
+def test_results_and_comparison(tmp_path):
+    """A perfect file against one with errors: the difference is certain; the files say why."""
+    normalise = text_normaliser("none")
+    texts = [f"turn on light {name}" for name in "abcdefgh"]
+    for name, wrong in (("a", "turn off light"), ("b", None)):
+        results = [score(Utterance("", f"{text}.wav", text), wrong or text, 1.0, normalise)
+                   for text in texts]  # fmt: skip
+        write_results(tmp_path / name, results, summarise(results))
+    summary = json.loads((tmp_path / "a" / "summary.json").read_text())
+    assert summary["wer"] == 0.5 and summary["substitutions"] == summary["deletions"] == 8
+    assert {"wer_low", "wer_high", "cer", "raw_wer", "insertions", "words", "utterances",
+            "audio_seconds"} <= summary.keys()  # fmt: skip
+    files = [str(tmp_path / name / "results.jsonl") for name in "ab"]
+    assert "B is better in 100.0%" in compare(*files)
+    (tmp_path / "b" / "results.jsonl").write_text("")
+    with pytest.raises(ValueError, match="different utterances"):
+        compare(*files)
+
+
+def test_alignment_is_shown_word_under_word():
+    assert show_alignment("turn on the light", "turn the lights") == [
+        "    REF turn on  the light",
+        "    HYP turn *** the LIGHTS",
+    ]
+
+
+def test_script_scores_a_manifest(tmp_path, tiny_audio):
+    manifest = tmp_path / "two.jsonl"
+    rows = [{"audio": "missing.wav", "text": "a"}, {"audio": str(tiny_audio), "text": "hello you"}]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run_script("eval.py", "--data", manifest, "--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "left out 1 utterances" in done.stderr and "WER" in done.stdout
+    assert json.loads((tmp_path / "summary.json").read_text())["utterances"] == 1
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--data", "nowhere.jsonl"], "nowhere.jsonl: no such manifest"),
+        (["--data", "espeak:weird:3"], "expected espeak:SPLIT:COUNT"),
+        (["--model", "./nowhere", "--data", ROOT / "samples" / "manifest.jsonl"], "no such folder"),
+    ],
+)
+def test_script_says_what_is_wrong(arguments, sentence):
+    done = run_script("eval.py", *arguments)
+    assert done.returncode == 1 and sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
