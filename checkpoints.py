@@ -192,6 +192,12 @@ def load_weights(model: nn.Module, folder: Path, rename: Callable, dtype, device
     return model.requires_grad_(False).eval()
 
 
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file beside the old one, then take its place: there is no half a file."""
+    save_file(tensors, path.with_suffix(".unfinished"))
+    path.with_suffix(".unfinished").replace(path)
+
+
 def fuse_weight_norm(state: dict[str, Tensor]) -> None:
     """Replace g and v of HuBERT's positional convolution by the weight w = g v / |v|.
 

@@ -187,10 +187,15 @@ class Batches:
 
     def stream(self, epoch: int, start: int) -> Iterator[tuple]:
         """Batches without end, from number `start` of an epoch on: (epoch, number of the next
-        batch, batch or None, problems). Epoch and number are the cursor to continue from."""
+        batch, batch or None, problems). Epoch and number are the cursor to continue from.
+        Raises ValueError where a whole epoch holds nothing that can be read."""
         while True:
-            for number, item in enumerate(self.loader(epoch, start), start + 1):
-                yield epoch, number, *item
+            found = start > 0
+            for number, (batch, problems) in enumerate(self.loader(epoch, start), start + 1):
+                found = found or batch is not None
+                yield epoch, number, batch, problems
+            if not found:
+                raise ValueError("none of the training recordings can be read")
             epoch, start = epoch + 1, 0
 
     def loader(self, epoch: int, start: int = 0) -> Iterator[tuple[Batch, Problems]]:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from checkpoints import save_tensors
 
 
 class LoRALinear(nn.Linear):
@@ -110,7 +112,7 @@ def save_adapter(model: nn.Module, folder: str | Path, base_model: str = "") -> 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
     tensors = {key: p.detach().cpu().contiguous() for key, p in adapter_tensors(model).items()}
-    save_file(tensors, folder / "adapter_model.safetensors")
+    save_tensors(tensors, folder / "adapter_model.safetensors")
 
 
 def load_adapter(model: nn.Module, folder: str | Path) -> None:

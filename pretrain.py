@@ -237,8 +237,9 @@ def train_tokenizer(rng: random.Random) -> FastTokenizer:
 def made_up_words(rng: random.Random) -> str:
     """Pronounceable nonsense: nothing but copying predicts it."""
     onsets = "b c d f g h j k l m n p r s t v w y z br ch cl dr fl gr pl qu sh sp st th tr wh x"
-    onsets, nuclei = [*onsets.split(), ""], ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ou", "oo", "y"]
-    codas = ["", "", *["n", "r", "s", "t", "l", "m", "ck", "ng", "d"]]
+    onsets = [*onsets.split(), ""]
+    nuclei = ["a", "e", "i", "o", "u", "ai", "ea", "ee", "ou", "oo", "y"]
+    codas = ["", "", "n", "r", "s", "t", "l", "m", "ck", "ng", "d"]
 
     def syllable() -> str:
         return rng.choice(onsets) + rng.choice(nuclei) + rng.choice(codas)

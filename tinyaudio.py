@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
 
@@ -32,7 +32,8 @@ from checkpoints import (
     Qwen3Config,
     checkpoint_folder,
     load_weights,
-    read_config,  # fmt: skip
+    read_config,
+    save_tensors,
 )
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
@@ -719,9 +720,8 @@ class TinyAudio(nn.Module):
         never computed.
         """
         rows, labels = [], []
-        for audio, text in zip(
-            self.encode(batch.waveforms, batch.lengths), batch.texts, strict=True
-        ):
+        tokens = self.encode(batch.waveforms, batch.lengths)
+        for audio, text in zip(tokens, batch.texts, strict=True):
             prompt = self.splice(audio)
             answer = [*self.tokenizer.encode(text), self.decoder.cfg.eos_token_ids[0]]
             # The prompt's last position predicts the first token of the answer, and so on.
@@ -742,22 +742,20 @@ class TinyAudio(nn.Module):
         FileNotFoundError as load_audio does.
         """
         recordings = audio if isinstance(audio, list) else [audio]
-        pieces = [self.pieces(recording) for recording in recordings]
+        pieces = [(n, p) for n, recording in enumerate(recordings) for p in self.pieces(recording)]
+        texts = [""] * len(pieces)
         # Pieces of like length share a batch: the least padding, and no waiting for long ones.
-        order = sorted(
-            ((n, i) for n, cut in enumerate(pieces) for i in range(len(cut))),
-            key=lambda place: len(pieces[place[0]][place[1]]), reverse=True,
-        )  # fmt: skip
-        texts = [[""] * len(cut) for cut in pieces]
+        order = sorted(range(len(pieces)), key=lambda i: len(pieces[i][1]), reverse=True)
         while order:
-            longest = len(pieces[order[0][0]][order[0][1]])
-            size = max(1, int(BATCH_SECONDS * SAMPLE_RATE) // longest)
+            size = max(1, int(BATCH_SECONDS * SAMPLE_RATE) // len(pieces[order[0]][1]))
             group, order = order[:size], order[size:]
-            batch = [pieces[n][i] for n, i in group]
-            found = self.transcribe_pieces(batch, beams, max_new_tokens)
-            for (n, i), text in zip(group, found, strict=True):
-                texts[n][i] = text
-        joined = [" ".join(filter(None, parts)) for parts in texts]
+            found = self.transcribe_pieces([pieces[i][1] for i in group], beams, max_new_tokens)
+            for i, text in zip(group, found, strict=True):
+                texts[i] = text
+        parts: list[list[str]] = [[] for _ in recordings]
+        for (n, _), text in zip(pieces, texts, strict=True):
+            parts[n] += [text] if text else []
+        joined = [" ".join(part) for part in parts]
         return joined if isinstance(audio, list) else joined[0]
 
     def pieces(self, recording) -> list[Tensor]:
@@ -802,7 +800,10 @@ class TinyAudio(nn.Module):
 
     @torch.inference_mode()
     def stream(self, audio) -> Iterator[str]:
-        """The text of one recording in pieces, as it is written; joined they are `transcribe`'s."""
+        """The text of one recording in pieces, as it is written.
+
+        Joined they are what `transcribe` gives, but for a repetition, already shown when noticed.
+        """
         eos, started = self.decoder.cfg.eos_token_ids, False
         for piece in self.pieces(audio):
             ids, shown = [], ""
@@ -884,7 +885,7 @@ class TinyAudio(nn.Module):
         """Write projector and adapters, what `load_trained` reads."""
         folder.mkdir(parents=True, exist_ok=True)
         projector = {k: v.detach().cpu() for k, v in self.projector.state_dict().items()}
-        save_file(projector, folder / "projector.safetensors")
+        save_tensors(projector, folder / "projector.safetensors")
         for part in ("encoder", "decoder"):
             if lora_layers(getattr(self, part)):
                 save_adapter(getattr(self, part), folder / f"{part}_lora", getattr(self.cfg, part))

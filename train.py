@@ -99,7 +99,10 @@ def train(cfg: Config, resume: bool) -> int:
     run = Path(cfg.train.out)
     run.mkdir(parents=True, exist_ok=True)
     if not resume:
+        if (run / "checkpoints").exists() and not (run / "training.json").exists():
+            raise ValueError(f"{run}: holds an unfinished run; add --resume, or remove the folder")
         shutil.rmtree(run / "checkpoints", ignore_errors=True)
+        (run / "training.json").unlink(missing_ok=True)
     torch.manual_seed(cfg.train.seed)
     device = default_device() if cfg.train.device == "auto" else cfg.train.device
     frozen_dtype, autocast, scaler = precision(cfg.train.precision, device)

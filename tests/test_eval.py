@@ -12,7 +12,8 @@ from report import compare, evaluation_report, show_alignment
 
 
 def test_align_by_hand():
-    ref, hyp = ["the", "cat", "sat", "on", "a", "wide", "mat"], ["a", "cat", "sat", "a", "wide", "big", "mat"]
+    ref = ["the", "cat", "sat", "on", "a", "wide", "mat"]
+    hyp = ["a", "cat", "sat", "a", "wide", "big", "mat"]
     S, D, insertions, pairs = align(ref, hyp)
     assert (S, D, insertions) == (1, 1, 1)
     assert [r for r, _ in pairs if r] == ref and [h for _, h in pairs if h] == hyp

@@ -1,0 +1,340 @@
+"""Training: a run that is interrupted in any way ends as one that was not."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+import yaml
+from conftest import ROOT, run_script
+from safetensors.torch import load_file
+from test_tinyaudio import PAIR, TEXTS, make, noises, trained
+
+from data import Utterance, collate, pad
+from train import TrainConfig, learning_rate, make_optimizer, train_step
+
+LORA = {"r": 4, "alpha": 8, "dropout": 0.1}
+
+
+def write_config(folder: Path, corpus: Path, **train) -> Path:
+    """Six steps with two kinds of dropout; evaluated on the corpus's first six utterances."""
+    rows = [json.loads(line) for line in corpus.read_text().splitlines()[:6]]
+    rows = [row | {"audio": str(corpus.parent / row["audio"])} for row in rows]
+    few = folder / "few.jsonl"
+    few.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = {
+        "model": {
+            "encoder": PAIR["tiny-hubert"], "decoder": PAIR["tiny-qwen3"],
+            "projector_hidden": 32, "frame_dropout": 0.1, "tokens_per_second": 3,
+            "encoder_lora": LORA | {"targets": ["q_proj", "k_proj"]},
+            "decoder_lora": LORA | {"targets": ["q_proj", "v_proj"]},
+        },
+        "data": {
+            "train": [str(corpus)], "dev": [str(few)], "test": [str(few)], "batch_seconds": 8,
+        },
+        "train": {
+            "out": str(folder / "run"), "steps": 6, "warmup": 2, "lr_projector": 0.01,
+            "lr_lora": 0.01, "precision": "fp32", "device": "cpu", "log_every": 1,
+            "eval_every": 3, "save_every": 2, **train,
+        },
+    }  # fmt: skip
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder / "config.yaml"
+
+
+def train(config: Path, *arguments) -> subprocess.CompletedProcess:
+    return run_script("train.py", "--config", config, *arguments)
+
+
+def signal_when(ready, number: int, config: Path, *arguments) -> tuple[int, str]:
+    """Send a run a signal as soon as `ready()`; its exit status and what it said."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "--config", str(config), *arguments], cwd=ROOT,
+        env=os.environ | {"TQDM_DISABLE": "1"}, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not ready() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=120)
+    return process.returncode, said
+
+
+def metrics(run: Path) -> list[dict]:
+    """The rows of metrics.jsonl without the speed, which no two runs share."""
+    path = run / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [{k: v for k, v in row.items() if k != "audio_per_second"} for row in rows]
+
+
+def checkpoints(run: Path) -> list[str]:
+    return sorted(folder.name for folder in (run / "checkpoints").glob("*"))
+
+
+@pytest.fixture(scope="module")
+def whole(corpus, tmp_path_factory):
+    """A run that nothing interrupts: (process, its folder)."""
+    folder = tmp_path_factory.mktemp("whole")
+    return train(write_config(folder, corpus)), folder / "run"
+
+
+@pytest.fixture(scope="module")
+def stopped(corpus, tmp_path_factory):
+    """A run stopped by SIGTERM and, resumed, by SIGINT; then resumed to its end."""
+    folder = tmp_path_factory.mktemp("stopped")
+    config, run, exits = write_config(folder, corpus), folder / "run", []
+    for number, options in ((signal.SIGTERM, []), (signal.SIGINT, ["--resume"])):
+        before = len(metrics(run))
+        exits.append(signal_when(lambda n=before: len(metrics(run)) > n, number, config, *options))
+    return exits, train(config, "--resume"), run
+
+
+@pytest.fixture(scope="module")
+def killed(corpus, tmp_path_factory):
+    """A run killed behind its first checkpoint, in the middle of writing another; resumed."""
+    folder = tmp_path_factory.mktemp("killed")
+    config, run = write_config(folder, corpus), folder / "run"
+    first = run / "checkpoints" / "step-0000002"
+    status, _ = signal_when(first.exists, signal.SIGKILL, config)
+    half = shutil.copytree(first, first.with_name("step-0000009.unfinished"))
+    (half / "projector.safetensors").write_bytes(b"half of a")
+    (half / "progress.json").unlink()
+    return status, train(config, "--resume"), run
+
+
+def assert_same_run(one: Path, other: Path):
+    """The same numbers at every step, and the same bits in the end."""
+    assert metrics(one) == metrics(other)
+    assert checkpoints(one) == checkpoints(other) == ["step-0000006"]
+    files = sorted((one / "checkpoints").rglob("*.safetensors"))
+    assert len(files) == 4  # projector, two adapters, optimizer and random state
+    for file in files:
+        mine, theirs = load_file(file), load_file(other / file.relative_to(one))
+        assert mine.keys() == theirs.keys()
+        different = [key for key in mine if not torch.equal(mine[key], theirs[key])]
+        assert not different, file
+
+
+def test_stopped_and_resumed_equals_whole(whole, stopped):
+    """Fails if weights, optimizer, random state, data cursor or schedule are lost on the way."""
+    _, resumed, run = stopped
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(whole[1], run)
+
+
+def test_a_signal_ends_a_run_in_order(stopped):
+    """Fails if Ctrl-C is a traceback, or nobody says how to go on."""
+    (term, said_term), (interrupt, said_interrupt) = stopped[0]
+    assert (term, interrupt) == (143, 130)
+    for said in (said_term, said_interrupt):
+        assert "Traceback" not in said and "--resume" in said.strip().splitlines()[-1]
+
+
+def test_killed_and_resumed_equals_whole(whole, killed):
+    """Fails if kill -9 costs more than the steps since the last checkpoint, or if half a
+    checkpoint is taken for one."""
+    status, resumed, run = killed
+    assert status == -signal.SIGKILL
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_run(whole[1], run)
+
+
+def test_a_run_learns_and_logs_every_step(whole):
+    done, run = whole
+    assert done.returncode == 0, done.stderr
+    rows = metrics(run)
+    steps = [row for row in rows if "loss" in row]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4, 5, 6]
+    assert {"epoch", "loss", "grad_norm", "lr", "skipped"} < steps[0].keys()
+    assert all(math.isfinite(row["loss"]) and row["grad_norm"] > 0 for row in steps)
+    assert steps[-1]["loss"] < steps[0]["loss"]
+    assert [row["step"] for row in rows if "dev_wer" in row] == [3, 6]
+
+
+def test_a_run_folder_is_a_model_and_its_record(whole):
+    """Fails if a file that the card, the course or a reader needs is not written."""
+    _, run = whole
+    training = json.loads((run / "training.json").read_text())
+    summary = json.loads((run / "summary.json").read_text())
+    assert json.loads((run / "config.json").read_text())["model_type"] == "tiny_audio"
+    assert training["config"]["data"]["batch_seconds"] == 8
+    assert training["config"]["data"]["train"][0].endswith("manifest.jsonl")
+    assert len(training["git_commit"].removesuffix("-dirty")) == 40
+    assert training["metrics"]["wer"] == summary["wer"] and training["progress"]["step"] == 6
+    assert len((run / "results.jsonl").read_text().splitlines()) == summary["utterances"] == 6
+    assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("projector.safetensors", "encoder_lora", "decoder_lora", "tokenizer.json"):
+        assert (run / name).exists()
+
+
+def test_a_run_ends_with_its_wer_and_five_transcripts(whole):
+    done, run = whole
+    summary = json.loads((run / "summary.json").read_text())
+    assert f"WER {summary['wer']:.2%}" in done.stdout
+    assert f"raw WER {summary['raw_wer']:.2%}" in done.stdout
+    assert done.stdout.count("  said ") == done.stdout.count("  wrote ") == 5
+
+
+def test_resume_without_a_checkpoint(corpus, tmp_path):
+    done = train(write_config(tmp_path, corpus), "--resume")
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path}/run/checkpoints: no checkpoint to resume from\n"
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("train.stesp=4", "train.stesp: unknown key; did you mean train.steps?"),
+        ("data.test=/nowhere.jsonl", "/nowhere.jsonl: no such manifest"),
+        ("model.encoder=/nowhere", "/nowhere: no such folder"),
+        ("model.decoder_lora.targets=[q]", "LoRA targets ['q'] name no linear layer of Qwen3"),
+        ("train.precision=fp8", "train.precision=fp8: expected "),
+    ],
+)
+def test_a_wrong_config_is_one_sentence(corpus, tmp_path, override, sentence):
+    """Fails if a mistake is a traceback, or is found only after hours of training."""
+    done = train(write_config(tmp_path, corpus, steps=1), override)
+    assert done.returncode == 1
+    assert done.stderr.startswith(sentence) and done.stderr.count("\n") == 1
+    assert not metrics(tmp_path / "run")
+
+
+def test_dry_run(corpus, tmp_path):
+    """Fails if the plan needs the weights, writes anything, or counts wrongly."""
+    for name, path in PAIR.items():
+        shutil.copytree(path, tmp_path / name, ignore=shutil.ignore_patterns("*.safetensors"))
+    done = train(
+        write_config(tmp_path, corpus), "--dry-run", f"model.encoder={tmp_path / 'tiny-hubert'}",
+        f"model.decoder={tmp_path / 'tiny-qwen3'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "run").exists()
+    table = {line.split()[0]: line.split()[1:3] for line in done.stdout.splitlines()[1:5]}
+    model = make()
+    for name, part in (*model.named_children(), ("all", model)):
+        counts = [sum(p.numel() for p in part.parameters() if p.requires_grad == wanted)
+                  for wanted in (False, True)]  # fmt: skip
+        assert table[name] == [f"{count:,}" for count in counts]
+    assert "6 steps of up to 8 s" in done.stdout
+
+
+def test_many_bad_steps_end_a_run(corpus, tmp_path):
+    """Fails if a run that has diverged goes on, or spoils what it had saved."""
+    config = write_config(
+        tmp_path, corpus, lr_projector=1e30, warmup=1, max_bad_steps=3, save_every=1, eval_every=99
+    )  # weights of 1e30 after the first step: no gradient is finite after that
+    done = train(config)
+    assert done.returncode == 1
+    assert done.stderr.startswith("3 steps in a row") and done.stderr.count("\n") == 1
+    assert [row["skipped"] for row in metrics(tmp_path / "run")] == [0, 1, 2, 3]
+    assert checkpoints(tmp_path / "run") == ["step-0000003"]
+    folder = tmp_path / "run" / "checkpoints" / "step-0000003"
+    progress = json.loads((folder / "progress.json").read_text())
+    assert (progress["step"], progress["skipped"], progress["bad"]) == (3, 2, 2)
+    assert all(p.isfinite().all() for p in load_file(folder / "projector.safetensors").values())
+
+
+def test_patience(corpus, tmp_path):
+    """Fails if a run without progress is not stopped: with a rate of 0 the WER stays."""
+    config = write_config(
+        tmp_path, corpus, lr_projector=0.0, lr_lora=0.0, patience=2, eval_every=1, save_every=99
+    )
+    done = train(config)
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in metrics(tmp_path / "run") if "dev_wer" in row] == [1, 2, 3]
+    assert checkpoints(tmp_path / "run") == ["step-0000003"]
+    assert (tmp_path / "run" / "training.json").exists()
+
+
+def step(model, batches, optimizer, clip=1e9):
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    return train_step(model, batches, optimizer, nullcontext(), scaler, clip)
+
+
+def test_accumulated_batches_are_one(tmp_path):
+    """Fails if each batch is averaged by itself: texts of unequal length would weigh unequally."""
+    waveforms, results = noises(0.5, 2.0, 1.0, 0.7, 1.5), []
+    for parts in ([slice(None)], [slice(1), slice(1, None)]):
+        model = make().train()
+        before = {name: p.detach().clone() for name, p in trained(model).items()}
+        optimizer = torch.optim.SGD(trained(model).values(), lr=0.1)
+        result = step(model, [pad(waveforms[part], TEXTS[part]) for part in parts], optimizer)
+        moved = {name: (p - before[name]).detach() for name, p in trained(model).items()}
+        results.append((*result, moved))
+    (loss, norm, moved), (loss_2, norm_2, moved_2) = results
+    assert loss_2 == pytest.approx(loss, rel=1e-5) and norm_2 == pytest.approx(norm, rel=1e-4)
+    for name in moved:
+        assert moved[name].any()
+        torch.testing.assert_close(moved_2[name], moved[name], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("cause", ["infinite gradient", "NaN waveform"])
+def test_a_bad_step_changes_nothing(cause):
+    """Fails if one bad batch destroys the weights, the moments, or the step after it."""
+    model = make().train()
+    optimizer = make_optimizer(model, TrainConfig())
+    good, bad = pad(noises(1.0), ["seven"]), pad(noises(1.0), ["seven"])
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    if cause == "NaN waveform":
+        bad.waveforms[0, 7] = math.nan
+    else:
+        weight = model.projector.mlp.up_proj.weight
+        hook = weight.register_hook(lambda gradient: gradient * math.inf)
+    _, norm = step(model, [good, bad], optimizer)
+    assert not math.isfinite(norm) and not optimizer.state_dict()["state"]
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
+    if cause == "infinite gradient":
+        hook.remove()
+    _, norm = step(model, [good], optimizer)
+    assert math.isfinite(norm)
+    changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == trained(model).keys()
+
+
+def test_the_gradient_is_clipped():
+    model = make().train()
+    before = torch.cat([p.detach().flatten() for p in trained(model).values()])
+    optimizer = torch.optim.SGD(trained(model).values(), lr=1.0)
+    _, norm = step(model, [pad(noises(1.0), ["seven"])], optimizer, clip=0.01)
+    after = torch.cat([p.detach().flatten() for p in trained(model).values()])
+    assert norm > 0.02 and (after - before).norm().item() == pytest.approx(0.01, rel=0.01)
+
+
+def test_learning_rate():
+    """Fails if the warm-up starts at nothing, or the end is not the floor."""
+    cfg = TrainConfig(steps=1100, warmup=100, lr_floor=0.05)
+    rates = [learning_rate(n, cfg) for n in range(1101)]
+    assert rates[0] == 0.01 and rates[49] == 0.5 and rates[99] == rates[100] == max(rates) == 1
+    assert rates[:100] == sorted(rates[:100]) and rates[100:] == sorted(rates[100:], reverse=True)
+    assert rates[600] == pytest.approx(0.525) and rates[1100] == pytest.approx(0.05)
+    assert learning_rate(0, TrainConfig(warmup=0)) == 1
+
+
+def test_optimizer_groups():
+    """Fails if a trained weight is in no group, or has another part's rate; norms do not decay."""
+    model = make()
+    cfg = TrainConfig(lr_projector=3e-4, lr_lora=1e-4, weight_decay=0.1)
+    groups = make_optimizer(model, cfg).param_groups
+    settings = {id(p): (g["peak"], g["weight_decay"]) for g in groups for p in g["params"]}
+    assert len(settings) == sum(len(g["params"]) for g in groups) == len(trained(model))
+    for name, p in trained(model).items():
+        peak = 1e-4 if ".lora_" in name else 3e-4
+        assert settings[id(p)] == (peak, 0.0 if "norm" in name else 0.1), name
+
+
+def test_a_manifest_that_lies_about_a_length(tmp_path):
+    """Fails if a file shorter than one encoder frame ends a run: it is left out and counted."""
+    soundfile.write(tmp_path / "short.wav", noises(1.0)[0][:50].numpy(), 16_000)
+    said = Utterance(id="short", audio=str(tmp_path / "short.wav"), text="seven", duration=1.0)
+    batch, problems = collate([said])
+    assert batch is None and sum(problems.values()) == 1
