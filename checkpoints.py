@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -147,7 +147,18 @@ def read_config(folder: Path) -> dict:
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: holds no config.json; is it a checkpoint's folder?")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error})") from None
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of one file. Raises ValueError where it is cut short or damaged."""
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: cut short or damaged ({error})") from None
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -181,9 +192,12 @@ def load_weights(model: nn.Module, folder: Path, rename: Callable, dtype, device
     Raises ValueError that lists every missing, unexpected or mis-shaped key.
     """
     state = {}
-    for key, tensor in read_tensors(folder):
-        if (name := rename(key)) is not None:
-            state[name] = tensor.to(device, dtype, copy=True)  # a copy: the file may be replaced
+    try:
+        for key, tensor in read_tensors(folder):
+            if (name := rename(key)) is not None:
+                state[name] = tensor.to(device, dtype, copy=True)  # a copy: it may be replaced
+    except SafetensorError as error:
+        raise ValueError(f"{folder}: a weights file is cut short or damaged ({error})") from None
     fuse_weight_norm(state)
     try:
         model.load_state_dict(state, strict=True, assign=True)
@@ -242,7 +256,7 @@ def load_checkpoint(run: Path, model, optimizer, progress) -> None:
     if not folders:
         raise FileNotFoundError(f"{run}/checkpoints: no checkpoint to resume from")
     model.load_trained(folders[-1])
-    tensors = load_file(folders[-1] / "optimizer.safetensors")
+    tensors = read_safetensors(folders[-1] / "optimizer.safetensors")
     torch.set_rng_state(tensors.pop("rng"))
     if (cuda_rng := tensors.pop("cuda_rng", None)) is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(cuda_rng)

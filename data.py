@@ -21,6 +21,8 @@ from torch import Tensor
 from synthesis import espeak_corpus
 from tinyaudio import SAMPLE_RATE, load_audio
 
+SHORTEST = SAMPLE_RATE // 20  # samples: one encoder frame sees 400 of them
+
 
 @dataclass(frozen=True)
 class DataConfig:
@@ -204,6 +206,8 @@ class Batches:
             torch.utils.data.DataLoader(
                 self.plan(epoch)[start:], batch_size=None, num_workers=self.cfg.workers,
                 collate_fn=collate,
+                # Its own: a loader draws a seed when it starts, and a resumed run starts one more.
+                generator=torch.Generator(),
                 pin_memory=torch.cuda.is_available(),
             )
         )  # fmt: skip
@@ -217,6 +221,9 @@ def collate(utterances: list[Utterance]) -> tuple[Batch | None, Problems]:
             waveform = utterance.waveform()
         except (OSError, ValueError):
             problems["the audio file is missing or cannot be read"] += 1
+            continue
+        if len(waveform) < SHORTEST:
+            problems["the audio file holds less than its manifest says"] += 1
             continue
         if waveform.std() < 1e-5:  # of full scale: digital silence
             problems["silent"] += 1

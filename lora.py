@@ -9,10 +9,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from checkpoints import save_tensors
+from checkpoints import read_safetensors, save_tensors
 
 
 class LoRALinear(nn.Linear):
@@ -144,7 +143,7 @@ def load_adapter(model: nn.Module, folder: str | Path) -> None:
     for layer in lora_layers(model).values():
         if (layer.r, layer.alpha) != (config["r"], config["lora_alpha"]):
             raise ValueError(f"{folder}: the model's adapters have another rank or alpha")
-    ours, theirs = adapter_tensors(model), load_file(folder / "adapter_model.safetensors")
+    ours, theirs = adapter_tensors(model), read_safetensors(folder / "adapter_model.safetensors")
     wrong = sorted(ours.keys() ^ theirs.keys())
     wrong += [key for key in ours.keys() & theirs.keys() if ours[key].shape != theirs[key].shape]
     if wrong:

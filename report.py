@@ -1,6 +1,7 @@
 """What a person is shown: the report of an evaluation, a comparison of two, curves and tables."""
 
 import json
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -110,3 +111,23 @@ def parameter_table(model: nn.Module) -> str:
         frozen = sum(p.numel() for p in part.parameters()) - trained
         rows.append((name, f"{frozen:,}", f"{trained:,}"))
     return "\n".join(f"{name:10}{frozen:>16}{trained:>14}" for name, frozen, trained in rows)
+
+
+def plan(model: nn.Module, cfg) -> str:
+    """What --dry-run shows: the parameters, and how long the run is. No weights are read."""
+    seconds = cfg.train.accumulate * cfg.data.batch_seconds
+    hours = cfg.train.steps * seconds / 3600
+    return (
+        f"{parameter_table(model)}\n"
+        f"{cfg.train.steps} steps of up to {seconds:.0f} s of audio: {hours:.1f} h at the most"
+    )
+
+
+def git_commit() -> str:
+    """The commit this code is at, "-dirty" where files differ from it; empty outside of git."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+        here = Path(__file__).parent
+        return subprocess.run(command, capture_output=True, text=True, cwd=here).stdout.strip()
+    except OSError:
+        return ""

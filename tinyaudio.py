@@ -16,23 +16,24 @@ import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
 
+import configs
 from checkpoints import (
     HubertConfig,
     Qwen3Config,
     checkpoint_folder,
     load_weights,
     read_config,
+    read_safetensors,
     save_tensors,
 )
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
@@ -623,15 +624,6 @@ class ModelConfig:
     prompt: str = QWEN3_PROMPT  # <audio> is where the audio tokens go
     tokens_per_second: float = 12.0  # the most text tokens a second of speech can hold
 
-    @classmethod
-    def from_dict(cls, values: dict) -> "ModelConfig":
-        """From a saved model's config.json; keys of other programs in it are passed over."""
-        names = {f.name for f in fields(cls)}
-        values = {k: v for k, v in values.items() if k in names}
-        for key in ("encoder_lora", "decoder_lora"):
-            values[key] = LoraConfig(**values[key] | {"targets": tuple(values[key]["targets"])})
-        return cls(**values)
-
 
 def loop_start(ids: list[int]) -> int | None:
     """Where the second round of a repetition that ends `ids` begins; None if nothing repeats.
@@ -645,6 +637,15 @@ def loop_start(ids: list[int]) -> int | None:
         if len(tail) == period * rounds and tail == tail[:period] * rounds:
             return len(ids) - period * (rounds - 1)
     return None
+
+
+def repeated(ids: list[int]) -> int:
+    """How many of the last ids only repeat those 1 to 16 places before: a loop's later rounds."""
+    return max(
+        next((n for n in range(len(ids) - period) if ids[-1 - n] != ids[-1 - n - period]),
+             max(0, len(ids) - period))
+        for period in range(1, 17)
+    )  # fmt: skip
 
 
 def is_looping(ids: list[int]) -> bool:
@@ -810,11 +811,14 @@ class TinyAudio(nn.Module):
             prompt = self.prompts([piece])[0][None]
             for token in self.decoder.steps(prompt, self.token_limit(piece), eos, stop=is_looping):
                 ids.append(token.item())
-                text = self.finish(ids)
-                # Half a multi-byte character decodes to U+FFFD: wait for the rest of it.
+                # What may turn out to be a loop waits, and half a multi-byte character (U+FFFD).
+                text = self.finish(ids[: len(ids) - repeated(ids)])
                 if text.startswith(shown) and text != shown and not text.endswith("\ufffd"):
                     yield (" " if started and not shown else "") + text[len(shown) :]
                     shown, started = text, True
+            if (text := self.finish(ids)) != shown:
+                yield (" " if started and not shown else "") + text[len(shown) :]
+                started = True
 
     @classmethod
     def from_config(
@@ -844,14 +848,14 @@ class TinyAudio(nn.Module):
         for part in ("encoder", "decoder"):
             if (folder / config[part]).is_dir():  # carried along, or beside the folder
                 config[part] = str(folder / config[part])
-        model = cls.from_config(ModelConfig.from_dict(config), device, dtype)
+        model = cls.from_config(configs.build(ModelConfig(), config), device, dtype)
         model.load_trained(folder)
         return model.to(dtype).eval()
 
     def load_trained(self, folder: Path) -> None:
         """Read projector and adapters of a saved model. Raises ValueError where they do not fit."""
         try:
-            self.projector.load_state_dict(load_file(folder / "projector.safetensors"))
+            self.projector.load_state_dict(read_safetensors(folder / "projector.safetensors"))
         except RuntimeError as error:
             raise ValueError(f"{folder}: the projector does not fit config.json. {error}") from None
         for part in ("encoder", "decoder"):

@@ -9,7 +9,6 @@ import json
 import math
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ import configs
 from checkpoints import load_checkpoint, save_checkpoint
 from data import Batches, DataConfig, load_sources
 from eval import evaluate, write_results
-from report import draw_curve, evaluation_report, parameter_table
+from report import draw_curve, evaluation_report, git_commit, parameter_table, plan
 from tinyaudio import ModelConfig, TinyAudio, default_device
 
 
@@ -86,7 +85,7 @@ def main() -> int:
     try:
         cfg = configs.read_config(Config, args.config, args.overrides)
         if args.dry_run:
-            print(plan(cfg))
+            print(plan(TinyAudio.from_config(cfg.model, weights=False), cfg))
             return 0
         return train(cfg, args.resume)
     except (OSError, ValueError) as error:
@@ -109,7 +108,7 @@ def train(cfg: Config, resume: bool) -> int:
 
     # Data
     batches = Batches(load_sources(cfg.data.train), cfg.data, cfg.train.seed)
-    dev = load_sources(cfg.data.dev)
+    dev, test = load_sources(cfg.data.dev), load_sources(cfg.data.test)
     problems = batches.problems
 
     # Model and optimizer
@@ -168,7 +167,7 @@ def train(cfg: Config, resume: bool) -> int:
                 progress.best_wer, progress.stale = scores["dev_wer"], 0
                 model.save_pretrained(run)
             draw_curve(run)
-            clock = time.monotonic()  # evaluation is no training time
+            clock, clock_audio = time.monotonic(), progress.audio_seconds  # no training time
         exhausted = 0 < cfg.train.patience <= progress.stale
         if progress.step % cfg.train.save_every == 0 or stop or exhausted:
             save_checkpoint(run, model, optimizer, progress)
@@ -181,7 +180,7 @@ def train(cfg: Config, resume: bool) -> int:
             break
     bar.close()
     problems.report("training data")
-    finish(run, cfg, model, progress)
+    finish(run, cfg, model, progress, test)
     return 0
 
 
@@ -224,11 +223,11 @@ def make_optimizer(model: TinyAudio, cfg: TrainConfig) -> torch.optim.AdamW:
     lora = [p for name, p in model.named_parameters() if ".lora_" in name]
     matrices, scales = ([p for p in projector if (p.ndim > 1) == many] for many in (True, False))
     groups = [
-        {"params": matrices, "peak": cfg.lr_projector, "weight_decay": cfg.weight_decay},
+        {"params": matrices, "peak": cfg.lr_projector},
         {"params": scales, "peak": cfg.lr_projector, "weight_decay": 0.0},
-        {"params": lora, "peak": cfg.lr_lora, "weight_decay": cfg.weight_decay},
+        {"params": lora, "peak": cfg.lr_lora},
     ]
-    return torch.optim.AdamW(groups, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=cfg.weight_decay)
 
 
 def precision(name: str, device: str):
@@ -241,7 +240,10 @@ def precision(name: str, device: str):
     if name == "auto":
         fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_amx_tile_supported}
         name = "bf16" if kind in fast and fast[kind]() else "fp16" if kind == "cuda" else "fp32"
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if name not in dtypes:
+        raise ValueError(f"train.precision={name}: expected auto, {', '.join(dtypes)}")
+    dtype = dtypes[name]
     autocast = torch.autocast(kind, dtype) if name != "fp32" else nullcontext()
     # On the CPU there is no memory to save, and float32 weights are cast once a step.
     frozen = torch.float32 if kind == "cpu" else dtype
@@ -283,10 +285,10 @@ class Log:
 
     def __init__(self, path: Path, step: int):
         """Keeps the lines up to `step`: a resumed run writes the later ones again."""
-        rows = map(json.loads, path.read_text().splitlines()) if path.exists() and step else ()
-        kept = [json.dumps(row) + "\n" for row in rows if row["step"] <= step]
-        path.write_text("".join(kept))
         self.path = path
+        lines = path.read_text().splitlines(keepends=True) if path.exists() and step else []
+        whole = (line for line in lines if line.endswith("\n"))  # kill -9 may leave half a one
+        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
 
     def write(self, **row) -> None:
         with self.path.open("a") as file:
@@ -294,11 +296,11 @@ class Log:
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
 
-def finish(run: Path, cfg: Config, model: TinyAudio, progress: Progress) -> None:
+def finish(run: Path, cfg: Config, model: TinyAudio, progress: Progress, test: list) -> None:
     """Score the best model on data.test, print five transcripts, write training.json."""
     model.load_trained(run)
     model.eval()
-    results, summary = evaluate(model, load_sources(cfg.data.test))
+    results, summary = evaluate(model, test)
     write_results(run, results, summary | {"model": str(run), "data": list(cfg.data.test)})
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     training = {
@@ -313,25 +315,6 @@ def finish(run: Path, cfg: Config, model: TinyAudio, progress: Progress) -> None
         print(f"  said   {result['reference']}\n  wrote  {result['hypothesis']}")
     minutes = progress.wall_seconds / 60
     print(f"{run}: {progress.step} steps, {minutes:.1f} minutes, dev WER {progress.best_wer:.2%}")
-
-
-def git_commit() -> str:
-    try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
-        here = Path(__file__).parent
-        return subprocess.run(command, capture_output=True, text=True, cwd=here).stdout.strip()
-    except OSError:
-        return ""
-
-
-def plan(cfg: Config) -> str:
-    """What --dry-run prints: the parameters, and how long the run is; no weights are read."""
-    model = TinyAudio.from_config(cfg.model, weights=False)
-    seconds = cfg.train.steps * cfg.train.accumulate * cfg.data.batch_seconds
-    return (
-        f"{parameter_table(model)}\n{cfg.train.steps} steps of up to "
-        f"{cfg.train.accumulate * cfg.data.batch_seconds:.0f} s: {seconds / 3600:.1f} h of audio"
-    )
 
 
 if __name__ == "__main__":

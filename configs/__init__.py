@@ -89,9 +89,12 @@ def merge(values: dict, new: dict) -> dict:
 
 
 def build(default, values: dict):
-    """A copy of the dataclass instance `default` with the given values, sections nested."""
+    """A copy of the dataclass instance `default` with the given values; other keys are ignored."""
+    known = {k: v for k, v in values.items() if hasattr(default, k)}
     return dataclasses.replace(default, **{
-        k: build(getattr(default, k), v) if isinstance(v, dict) else v for k, v in values.items()
+        k: build(getattr(default, k), v) if isinstance(v, dict)
+        else tuple(v) if isinstance(v, list) else v
+        for k, v in known.items()
     })  # fmt: skip
 
 
