@@ -212,13 +212,13 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     path.with_suffix(".unfinished").replace(path)
 
 
-def fuse_weight_norm(state: dict[str, Tensor]) -> None:
+def fuse_weight_norm(state: dict[str, Tensor], prefix: str = "") -> None:
     """Replace g and v of HuBERT's positional convolution by the weight w = g v / |v|.
 
     The norm runs over all but the kernel axis (weight_norm with dim=2). Old files call the pair
     weight_g and weight_v, newer ones parametrizations.weight.original0 and original1.
     """
-    conv = "encoder.pos_conv_embed.conv."
+    conv = f"{prefix}encoder.pos_conv_embed.conv."
     new = "parametrizations.weight.original"
     for name_g, name_v in (("weight_g", "weight_v"), (new + "0", new + "1")):
         if conv + name_g in state and conv + name_v in state:

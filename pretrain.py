@@ -24,6 +24,7 @@ from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trai
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
 
+from checkpoints import fuse_weight_norm, read_tensors
 from data import Batches, DataConfig, load_source
 from eval import cer, wer
 from synthesis import sentences
@@ -84,8 +85,13 @@ def optimizer_and_schedule(model: nn.Module, lr: float, steps: int, warmup: int)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def train_hubert(folder: Path, steps: int, utterances: int, seed: int = 0) -> None:
-    """CTC on synthesised speech (Graves et al. 2006), as hubert-large-ls960-ft on LibriSpeech."""
+def train_hubert(
+    folder: Path, steps: int, utterances: int, lr: float = 1e-3, init: Path | None = None, seed=0
+) -> None:
+    """CTC on synthesised speech (Graves et al. 2006), as hubert-large-ls960-ft on LibriSpeech.
+
+    From random weights, or on from those that an earlier call wrote to `init`.
+    """
     torch.manual_seed(seed)
     rng = random.Random(seed)
     cfg = DataConfig(batch_seconds=50.0)
@@ -95,7 +101,11 @@ def train_hubert(folder: Path, steps: int, utterances: int, seed: int = 0) -> No
     initialise(model)
     mask_embedding = nn.Parameter(torch.rand(HUBERT.hidden_size))
     model["hubert"].register_parameter("masked_spec_embed", mask_embedding)
-    optimizer, schedule = optimizer_and_schedule(model, lr=1e-3, steps=steps, warmup=500)
+    if init is not None:
+        state = {key: tensor.float() for key, tensor in read_tensors(init)}
+        fuse_weight_norm(state, "hubert.")
+        model.load_state_dict(state)
+    optimizer, schedule = optimizer_and_schedule(model, lr=lr, steps=steps, warmup=steps // 10)
     stream = itertools.chain.from_iterable(batches.loader(epoch) for epoch in itertools.count())
     started, losses = time.time(), []
     for step, (batch, _) in enumerate(itertools.islice(stream, steps), 1):
@@ -403,11 +413,14 @@ def main() -> None:
     parser.add_argument("part", nargs="?", choices=("hubert", "qwen3"), help="default: both")
     parser.add_argument("--hubert-steps", type=int, default=5000)
     parser.add_argument("--qwen3-steps", type=int, default=3000)
+    parser.add_argument("--hubert-lr", type=float, default=1e-3)
+    parser.add_argument("--hubert-init", type=Path, help="go on from this folder's weights")
     parser.add_argument("--utterances", type=int, default=24_000, help="synthesised for hubert")
     parser.add_argument("--out", type=Path, default=MODELS)
     args = parser.parse_args()
     if args.part != "qwen3":
-        train_hubert(args.out / "tiny-hubert", args.hubert_steps, args.utterances)
+        folder, init = args.out / "tiny-hubert", args.hubert_init
+        train_hubert(folder, args.hubert_steps, args.utterances, args.hubert_lr, init)
     if args.part != "hubert":
         train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps)
 

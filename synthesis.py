@@ -1,4 +1,4 @@
-"""The synthesised corpus: everyday sentences, spoken by espeak-ng in about eighty voices.
+"""The synthesised corpus: everyday sentences, spoken by espeak-ng in its voices and in drawn ones.
 
 `espeak:SPLIT:COUNT` names one wherever a manifest can stand; it is spoken once, into a folder under
 runs/speech/ that holds a manifest and FLAC files to listen to.
@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,35 @@ def voices(split: str) -> list[str]:
     return [v for v in human if v not in DEV_VOICES + TEST_VOICES]
 
 
+def drawn_voice(rng: random.Random) -> str:
+    """A voice nobody made: espeak-ng's parameters of a speaker, drawn from the range of its own.
+
+    Vowels are moved by the length of the vocal tract and a little each on their own, consonants
+    made weaker or stronger. Trained on some dozens of fixed voices alone, an encoder learns those.
+    """
+    low, tract = rng.uniform(60, 200), rng.uniform(0.88, 1.2)
+    lines = [
+        "language variant",
+        f"pitch {low:.0f} {low * rng.uniform(1.2, 1.7):.0f}",
+        f"flutter {rng.randint(0, 6)}",
+        f"roughness {rng.choice((0, 0, 1, 2, 3))}",
+        f"voicing {rng.randint(50, 200)}",
+        f"consonants {rng.randint(20, 130)} {rng.randint(20, 130)}",
+    ]
+    for formant, (own, strength) in enumerate(
+        ((0.02, 100), (0.12, 100), (0.12, 90), (0.1, 80), (0.05, 70), (0.05, 70), (0, 80), (0, 80))
+    ):
+        shift = 100 * (tract if formant else 1) * rng.uniform(1 - own, 1 + own)
+        height, width = strength * rng.uniform(0.5, 1.4), rng.uniform(60, 170)
+        lines.append(f"formant {formant} {shift:.0f} {height:.0f} {width:.0f}")
+    if rng.random() < 0.3:
+        lines.append("breath " + " ".join(str(rng.randint(0, 12)) for _ in range(8)))
+    if rng.random() < 0.3:
+        high = [rng.randint(20, 200) for _ in range(3)]
+        lines.append(f"tone 100 255 600 {high[0]} 1200 {high[1]} 3000 {high[2]}")
+    return "\n".join(lines) + "\n"
+
+
 def espeak_corpus(source: str) -> Path:
     """The manifest of `espeak:SPLIT:COUNT[:SEED]`, spoken now if it was not before.
 
@@ -100,6 +130,9 @@ def espeak_corpus(source: str) -> Path:
          "rate": rng.randint(130, 200), "pitch": rng.randint(30, 70)}
         for i in range(count)
     ]  # fmt: skip
+    if split == "train":  # every second utterance in a voice of its own
+        for i, row in enumerate(rows[1::2]):
+            row |= {"speaker": f"drawn{i}", "variant": drawn_voice(rng)}
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -125,7 +158,9 @@ def speak_shard(shard: tuple[Path, list[dict]]) -> None:
     torch.set_num_threads(1)
     espeak = Espeak()
     for row in rows:
-        voice = f"{row['accent']}+{row['speaker']}"
+        if "variant" in row:
+            espeak.drawn.write_text(row["variant"])
+        voice = f"{row['accent']}+{espeak.drawn.name if 'variant' in row else row['speaker']}"
         waveform = espeak.speak(row["text"], voice, row["rate"], row["pitch"])
         soundfile.write(folder / row["audio"], waveform.numpy(), SAMPLE_RATE)
 
@@ -138,10 +173,20 @@ class Espeak:
     def __init__(self):
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.chunks: list[np.ndarray] = []
-        data = espeakng_loader.get_data_path().encode()
-        self.sample_rate = self.library.espeak_Initialize(self.SYNCHRONOUS, 0, data, 0)
+        # A copy of espeak-ng's data with one more voice, `drawn`, whose file may be written anew
+        # before each utterance (the list of voices cannot grow: it ends at 350).
+        self.data = tempfile.TemporaryDirectory()
+        data, own = Path(self.data.name), Path(espeakng_loader.get_data_path())
+        (data / "voices" / "!v").mkdir(parents=True)
+        for path in (*own.iterdir(), *(own / "voices" / "!v").iterdir()):
+            if path.name != "voices":
+                (data / path.relative_to(own)).symlink_to(path)
+        self.drawn = data / "voices" / "!v" / "drawn"
+        self.drawn.write_text("language variant\n")
+        arguments = (self.SYNCHRONOUS, 0, str(data).encode(), 0)
+        self.sample_rate = self.library.espeak_Initialize(*arguments)
         if self.sample_rate <= 0:
-            raise OSError(f"espeak-ng cannot be started with the voices in {data.decode()}")
+            raise OSError(f"espeak-ng cannot be started with the voices in {own}")
         self.library.espeak_ng_SetRandSeed(0)  # of the noise in breathy voices; else the clock's
         kind = ctypes.CFUNCTYPE(
             ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
