@@ -7,7 +7,6 @@ the best model so far, checkpoints/ to resume from, metrics.jsonl, curve.png, tr
 import argparse
 import json
 import math
-import os
 import shutil
 import signal
 import sys
@@ -106,9 +105,6 @@ def train(cfg: Config, resume: bool) -> int:
     torch.manual_seed(cfg.train.seed)
     device = default_device() if cfg.train.device == "auto" else cfg.train.device
     frozen_dtype, autocast, scaler = precision(cfg.train.precision, device)
-    # oneDNN keeps a compiled kernel for each shape it meets, and speech has ever new ones: its
-    # default of 1024 costs the tiny run half a gigabyte.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
 
     # Data
     batches = Batches(load_sources(cfg.data.train), cfg.data, cfg.train.seed)
