@@ -89,8 +89,14 @@ def merge(values: dict, new: dict) -> dict:
 
 
 def build(default, values: dict):
-    """A copy of the dataclass instance `default` with the given values; other keys are ignored."""
+    """A copy of the dataclass instance `default` with the given values; other keys are ignored.
+
+    Raises ValueError where a section is not a mapping.
+    """
     known = {k: v for k, v in values.items() if hasattr(default, k)}
+    for key, value in known.items():
+        if dataclasses.is_dataclass(getattr(default, key)) and not isinstance(value, dict):
+            raise ValueError(f"{key} is {value!r}; expected a section with keys")
     return dataclasses.replace(default, **{
         k: build(getattr(default, k), v) if isinstance(v, dict)
         else tuple(v) if isinstance(v, list) else v
