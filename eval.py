@@ -138,10 +138,15 @@ def score(utterance: Utterance, text: str, seconds: float, normalise: Callable) 
     }  # fmt: skip
 
 
+def errors(result: dict) -> int:
+    """Word errors of one line of results.jsonl."""
+    return result["substitutions"] + result["deletions"] + result["insertions"]
+
+
 def summarise(results: list[dict]) -> dict:
     """Rates and counts of scored utterances; the interval is of `wer`."""
     words = [len(r["ref"].split()) for r in results]
-    edits = [r["substitutions"] + r["deletions"] + r["insertions"] for r in results]
+    edits = [errors(r) for r in results]
     raw_words = sum(len(normalise_text(r["reference"]).split()) for r in results)
     low, high = bootstrap(edits, words)
     return {

@@ -11,10 +11,10 @@ trained, in the Hub's format; transformers loads them unchanged. Shape letters: 
 import argparse
 import itertools
 import json
-import math
 import random
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,6 +38,7 @@ from tinyaudio import (
     Qwen3Config,
     normalise,
 )
+from train import TrainConfig, learning_rate
 
 MODELS = Path(__file__).parent / "models"
 LANGUAGE_TOKENS = 1000  # entries of the tokenizer besides the chat tokens
@@ -76,12 +77,8 @@ def initialise(model: nn.Module) -> None:
 def optimizer_and_schedule(model: nn.Module, lr: float, steps: int, warmup: int):
     """AdamW and a learning rate that rises linearly, then falls along a cosine to a hundredth."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
-
-    def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        return 0.01 + 0.99 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
-
+    cfg = TrainConfig(steps=steps, warmup=warmup, lr_floor=0.01)
+    factor = partial(learning_rate, cfg=cfg)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 

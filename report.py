@@ -8,12 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from eval import RESAMPLES, align
-
-
-def errors(result: dict) -> int:
-    """Word errors of one line of results.jsonl."""
-    return result["substitutions"] + result["deletions"] + result["insertions"]
+from eval import RESAMPLES, align, errors
 
 
 def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str:
@@ -61,9 +56,11 @@ def show_alignment(ref: str, hyp: str) -> list[str]:
 def compare(path_a: str, path_b: str, seed: int = 0) -> str:
     """Paired bootstrap of two result files of the same utterances: is the difference chance?"""
     a, b = (
-        {r["audio"]: r for r in map(json.loads, Path(path).read_text().splitlines())}
+        # The text too: several utterances may be cut from one file.
+        {(r["audio"], r["reference"]): r
+         for r in map(json.loads, Path(path).read_text().splitlines())}
         for path in (path_a, path_b)
-    )
+    )  # fmt: skip
     if a.keys() != b.keys():
         raise ValueError(f"{path_a} and {path_b} hold different utterances")
     edits = np.array([[errors(a[key]), errors(b[key])] for key in a])
