@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from audio import SAMPLE_RATE
 from data import Problems, Utterance, load_source, normalise_text
-from tinyaudio import DEFAULT_MODEL, SAMPLE_RATE, TinyAudio
+from tinyaudio import DEFAULT_MODEL, TinyAudio
 
 TEST_SET = "espeak:test:300"  # unseen sentences in unseen voices
 NORMALIZERS = ("whisper", "whisper-basic", "none")

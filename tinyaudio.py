@@ -2,13 +2,12 @@
 
     waveform -> HuBERT encoder -> AudioProjector -> prompt with <audio> spliced in -> Qwen3 -> text
 
-Read from top to bottom: audio, encoder, decoder, tokenizer, then TinyAudio, which joins them.
+Read from top to bottom: encoder, decoder, tokenizer, then TinyAudio, which joins them.
 Shape letters: B batch, T waveform samples at 16 kHz, F encoder frames, N audio tokens,
 S sequence positions, D width, H heads, K key/value heads, V vocabulary.
 """
 
 import argparse
-import io
 import json
 import math
 import shutil
@@ -19,14 +18,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import soundfile
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
 
 import configs
+from audio import SAMPLE_RATE, load_audio, microphone, split_at_silences
 from checkpoints import (
     HubertConfig,
     Qwen3Config,
@@ -39,51 +37,7 @@ from checkpoints import (
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
 
-SAMPLE_RATE = 16_000  # samples per second: what every HuBERT and wav2vec 2.0 was trained on
-MAX_PIECE_SECONDS = 30.0  # longer recordings are cut at silences into pieces of at most this
 BATCH_SECONDS = 120.0  # of audio transcribed at a time, padding counted
-
-
-
-def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None) -> Tensor:
-    """Decode, mix to mono and resample to a float32 waveform (T,).
-
-    `source` is a path, bytes, a file object or (array, rate), the array (T,) or (T, channels);
-    `offset` and `duration` (seconds) cut a part out of it.
-    Raises FileNotFoundError, or ValueError for what is empty or not audio.
-    """
-    name = source if isinstance(source, (str, Path)) else "the audio"
-    if isinstance(source, tuple):
-        samples, rate = np.asarray(source[0]), source[1]
-        if samples.dtype.kind == "i":  # 16-bit integers and the like: full scale is 1
-            samples = samples / -float(np.iinfo(samples.dtype).min)
-        samples = samples[int(offset * rate) :]
-        samples = samples if duration is None else samples[: round(duration * rate)]
-    elif isinstance(source, (str, Path)) and not Path(source).is_file():
-        raise FileNotFoundError(f"{source}: no such file")
-    else:
-        try:
-            with soundfile.SoundFile(
-                io.BytesIO(source) if isinstance(source, bytes) else source
-            ) as file:
-                rate = file.samplerate
-                file.seek(int(offset * rate))
-                frames = -1 if duration is None else round(duration * rate)
-                samples = file.read(frames, dtype="float32")
-        except (RuntimeError, TypeError) as error:
-            raise ValueError(f"{name}: not audio that can be read ({error})") from None
-    if samples.size == 0:
-        raise ValueError(f"{name}: holds no audio samples")
-    waveform = torch.from_numpy(np.asarray(samples, dtype=np.float32))
-    if waveform.ndim == 2:
-        waveform = waveform.mean(dim=1)
-    if not waveform.isfinite().all():
-        raise ValueError(f"{name}: holds samples that are not numbers")
-    if rate != sample_rate:
-        from torchaudio.functional import resample  # its import takes longer than most files
-
-        waveform = resample(waveform, rate, sample_rate)
-    return waveform
 
 
 def normalise(waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -101,20 +55,6 @@ def normalise(waveforms: Tensor, lengths: Tensor) -> Tensor:
 def length_mask(lengths: Tensor, size: int) -> Tensor:
     """(B,) lengths -> (B, size) bool, True where a row is valid."""
     return torch.arange(size, device=lengths.device) < lengths[:, None]
-
-
-def split_at_silences(waveform: Tensor, max_seconds: float = MAX_PIECE_SECONDS) -> list[Tensor]:
-    """Cut (T,) into pieces of at most `max_seconds`, each cut at the quietest 0.1 s in reach."""
-    longest, window = int(max_seconds * SAMPLE_RATE), SAMPLE_RATE // 10
-    pieces = []
-    while len(waveform) > longest:
-        # Only the last half of the reach: a cut near the start would leave a useless sliver.
-        reach = waveform[longest // 2 : longest]
-        energy = reach[: len(reach) // window * window].view(-1, window).pow(2).mean(1)
-        cut = longest // 2 + int(energy.argmin()) * window + window // 2
-        pieces.append(waveform[:cut])
-        waveform = waveform[cut:]
-    return [*pieces, waveform]
 
 
 class ConvLayer(nn.Module):
@@ -906,31 +846,34 @@ DEFAULT_MODEL = Path(__file__).parent / "models" / "tiny-audio"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Transcribe audio files.")
-    parser.add_argument("audio", nargs="+", help="WAV, FLAC, OGG or MP3 files")
+    parser = argparse.ArgumentParser(description="Transcribe audio files, or what you say.")
+    parser.add_argument("audio", nargs="*", help="WAV, FLAC, OGG or MP3 files")
+    parser.add_argument("--mic", action="store_true", help="listen to the microphone instead")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="folder or Hub id of a saved model")
     parser.add_argument("--beams", type=int, default=1, help="1: greedy, written as it is decoded")
     parser.add_argument("--device", help="cuda, mps or cpu; default: the fastest there is")
     args = parser.parse_args()
+    if bool(args.audio) == args.mic:
+        parser.error("expected audio files, or --mic")
     warnings.formatwarning = lambda message, *_: f"{message}\n"
+    failed = False
     try:
         model = TinyAudio.from_pretrained(args.model, args.device)
+        for source in microphone() if args.mic else args.audio:
+            try:
+                audio = load_audio(source)
+            except (OSError, ValueError) as error:
+                print(error, file=sys.stderr)
+                failed = True
+                continue
+            print("" if args.mic else f"{source}: ", end="", flush=True)
+            greedy = args.beams == 1
+            for text in model.stream(audio) if greedy else [model.transcribe(audio, args.beams)]:
+                print(text, end="", flush=True)
+            print()
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    failed = False
-    for path in args.audio:
-        try:
-            audio = load_audio(path)
-        except (OSError, ValueError) as error:
-            print(error, file=sys.stderr)
-            failed = True
-            continue
-        print(f"{path}: ", end="", flush=True)
-        texts = model.stream(audio) if args.beams == 1 else [model.transcribe(audio, args.beams)]
-        for text in texts:
-            print(text, end="", flush=True)
-        print()
     return int(failed)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from synthesis import sentences  # noqa: E402: the repository is not installed
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from synthesis import sentences
 
 VOICES = ("awb", "kal16", "rms", "slt")
 

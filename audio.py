@@ -1,0 +1,97 @@
+"""Sound in: recordings of any format as waveforms, the microphone, long recordings in pieces."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+SAMPLE_RATE = 16_000  # samples per second: what every HuBERT and wav2vec 2.0 was trained on
+MAX_PIECE_SECONDS = 30.0  # longer recordings are cut at silences into pieces of at most this
+
+
+def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None) -> Tensor:
+    """Decode, mix to mono and resample to a float32 waveform (T,).
+
+    `source` is a path, bytes, a file object or (array, rate), the array (T,) or (T, channels);
+    `offset` and `duration` (seconds) cut a part out of it.
+    Raises FileNotFoundError, or ValueError for what is empty or not audio.
+    """
+    name = source if isinstance(source, (str, Path)) else "the audio"
+    if isinstance(source, tuple):
+        samples, rate = np.asarray(source[0]), source[1]
+        if samples.dtype.kind == "i":  # 16-bit integers and the like: full scale is 1
+            samples = samples / -float(np.iinfo(samples.dtype).min)
+        samples = samples[int(offset * rate) :]
+        samples = samples if duration is None else samples[: round(duration * rate)]
+    elif isinstance(source, (str, Path)) and not Path(source).is_file():
+        raise FileNotFoundError(f"{source}: no such file")
+    else:
+        try:
+            with soundfile.SoundFile(
+                io.BytesIO(source) if isinstance(source, bytes) else source
+            ) as file:
+                rate = file.samplerate
+                file.seek(int(offset * rate))
+                frames = -1 if duration is None else round(duration * rate)
+                samples = file.read(frames, dtype="float32")
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"{name}: not audio that can be read ({error})") from None
+    if samples.size == 0:
+        raise ValueError(f"{name}: holds no audio samples")
+    waveform = torch.from_numpy(np.asarray(samples, dtype=np.float32))
+    if waveform.ndim == 2:
+        waveform = waveform.mean(dim=1)
+    if not waveform.isfinite().all():
+        raise ValueError(f"{name}: holds samples that are not numbers")
+    if rate != sample_rate:
+        from torchaudio.functional import resample  # its import takes longer than most files
+
+        waveform = resample(waveform, rate, sample_rate)
+    return waveform
+
+
+def split_at_silences(waveform: Tensor, max_seconds: float = MAX_PIECE_SECONDS) -> list[Tensor]:
+    """Cut (T,) into pieces of at most `max_seconds`, each cut at the quietest 0.1 s in reach."""
+    longest, window = int(max_seconds * SAMPLE_RATE), SAMPLE_RATE // 10
+    pieces = []
+    while len(waveform) > longest:
+        # Only the last half of the reach: a cut near the start would leave a useless sliver.
+        reach = waveform[longest // 2 : longest]
+        energy = reach[: len(reach) // window * window].view(-1, window).pow(2).mean(1)
+        cut = longest // 2 + int(energy.argmin()) * window + window // 2
+        pieces.append(waveform[:cut])
+        waveform = waveform[cut:]
+    return [*pieces, waveform]
+
+
+def microphone() -> Iterator[tuple[np.ndarray, int]]:
+    """What is said between two presses of Enter, as (samples, rate), until Ctrl-D or Ctrl-C.
+
+    Raises ValueError where there is no sounddevice or no microphone.
+    """
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: there is no PortAudio
+        raise ValueError(
+            f"--mic needs the package sounddevice ({error}): pip install sounddevice, and on Linux "
+            "also PortAudio, for example apt install libportaudio2"
+        ) from None
+    blocks: list[np.ndarray] = []
+    while True:
+        try:
+            input("Enter, speak, Enter (Ctrl-D: leave) ")
+            blocks.clear()
+            with sounddevice.InputStream(
+                channels=1, dtype="float32", callback=lambda block, *_: blocks.append(block.copy())
+            ) as stream:
+                input("listening ... ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+        except sounddevice.PortAudioError as error:
+            raise ValueError(f"the microphone cannot be opened: {error}") from None
+        yield np.concatenate(blocks or [np.zeros((0, 1))]), round(stream.samplerate)
