@@ -10,18 +10,22 @@ import re
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import soundfile
 import torch
 from torch import Tensor
 
+from audio import SAMPLE_RATE, load_audio
 from synthesis import espeak_corpus
-from tinyaudio import SAMPLE_RATE, load_audio
 
 SHORTEST = SAMPLE_RATE // 20  # samples: one encoder frame sees 400 of them
+# Batches are padded to whole quarters of a second. With few shapes the memory of one batch fits the
+# next, and kernels that are made for a shape are made once.
+PADDING = SAMPLE_RATE // 4
 
 
 @dataclass(frozen=True)
@@ -158,10 +162,11 @@ def usable(
 
 
 class Batches:
-    """Batches of utterances of like length; seed and epoch alone decide which, and their order."""
+    """Batches of utterances of like length; seed and epoch alone decide which, and their order,
+    and how `augment`, an Augment or nothing, varies them."""
 
-    def __init__(self, utterances: list[Utterance], cfg: DataConfig, seed: int):
-        self.cfg, self.seed, self.problems = cfg, seed, Problems()
+    def __init__(self, utterances: list[Utterance], cfg: DataConfig, seed: int, augment=None):
+        self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
         self.kept = usable(utterances, cfg, self.problems)
         if not self.kept:
             self.problems.report("training data")
@@ -200,12 +205,17 @@ class Batches:
                 raise ValueError("none of the training recordings can be read")
             epoch, start = epoch + 1, 0
 
+    def vary(self, epoch: int, utterance: Utterance, waveform: Tensor) -> Tensor:
+        """What the utterance sounds like in this epoch."""
+        rng = random.Random(f"{self.seed}-{epoch}-{utterance.id}")
+        return self.augment(waveform, rng) if self.augment else waveform
+
     def loader(self, epoch: int, start: int = 0) -> Iterator[tuple[Batch, Problems]]:
         """The batches of an epoch from number `start` on, with what had to be left out of each."""
         return iter(
             torch.utils.data.DataLoader(
                 self.plan(epoch)[start:], batch_size=None, num_workers=self.cfg.workers,
-                collate_fn=collate,
+                collate_fn=partial(collate, vary=partial(self.vary, epoch)),
                 # Its own: a loader draws a seed when it starts, and a resumed run starts one more.
                 generator=torch.Generator(),
                 pin_memory=torch.cuda.is_available(),
@@ -213,8 +223,10 @@ class Batches:
         )  # fmt: skip
 
 
-def collate(utterances: list[Utterance]) -> tuple[Batch | None, Problems]:
-    """Decode and pad a batch; None where nothing of it can be used."""
+def collate(
+    utterances: list[Utterance], vary: Callable[[Utterance, Tensor], Tensor] | None = None
+) -> tuple[Batch | None, Problems]:
+    """Decode, vary and pad a batch; None where nothing of it can be used."""
     problems, waveforms, texts = Problems(), [], []
     for utterance in utterances:
         try:
@@ -228,7 +240,7 @@ def collate(utterances: list[Utterance]) -> tuple[Batch | None, Problems]:
         if waveform.std() < 1e-5:  # of full scale: digital silence
             problems["silent"] += 1
             continue
-        waveforms.append(waveform)
+        waveforms.append(vary(utterance, waveform) if vary else waveform)
         texts.append(utterance.text)
     return (pad(waveforms, texts) if waveforms else None), problems
 
@@ -236,4 +248,5 @@ def collate(utterances: list[Utterance]) -> tuple[Batch | None, Problems]:
 def pad(waveforms: list[Tensor], texts: list[str]) -> Batch:
     lengths = torch.tensor([len(w) for w in waveforms])
     padded = torch.nn.utils.rnn.pad_sequence(waveforms, batch_first=True)
+    padded = torch.nn.functional.pad(padded, (0, -padded.shape[1] % PADDING))
     return Batch(padded, lengths, texts)

@@ -19,6 +19,7 @@ import torch
 from tqdm import tqdm
 
 import configs
+from augment import Augment, AugmentConfig
 from checkpoints import load_checkpoint, save_checkpoint
 from data import Batches, DataConfig, load_sources
 from eval import evaluate, write_results
@@ -53,6 +54,7 @@ class TrainConfig:
 class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
@@ -107,7 +109,8 @@ def train(cfg: Config, resume: bool) -> int:
     frozen_dtype, autocast, scaler = precision(cfg.train.precision, device)
 
     # Data
-    batches = Batches(load_sources(cfg.data.train), cfg.data, cfg.train.seed)
+    augment = Augment(cfg.augment, load_sources(cfg.augment.noise))
+    batches = Batches(load_sources(cfg.data.train), cfg.data, cfg.train.seed, augment)
     dev, test = load_sources(cfg.data.dev), load_sources(cfg.data.test)
     problems = batches.problems
 

@@ -26,7 +26,7 @@ LORA = {"r": 4, "alpha": 8, "dropout": 0.1}
 
 
 def write_config(folder: Path, corpus: Path, **train) -> Path:
-    """Six steps with two kinds of dropout; evaluated on the corpus's first six utterances."""
+    """Six steps with dropout and augmentation; evaluated on the corpus's first six utterances."""
     rows = [json.loads(line) for line in corpus.read_text().splitlines()[:6]]
     rows = [row | {"audio": str(corpus.parent / row["audio"])} for row in rows]
     few = folder / "few.jsonl"
@@ -41,6 +41,7 @@ def write_config(folder: Path, corpus: Path, **train) -> Path:
         "data": {
             "train": [str(corpus)], "dev": [str(few)], "test": [str(few)], "batch_seconds": 8,
         },
+        "augment": {"speed": [0.9, 1.0, 1.1], "noise": [str(few)], "gain": 6.0},
         "train": {
             "out": str(folder / "run"), "steps": 6, "warmup": 2, "lr_projector": 0.01,
             "lr_lora": 0.01, "precision": "fp32", "device": "cpu", "log_every": 1,
