@@ -575,7 +575,10 @@ def loop_start(ids: list[int]) -> int | None:
         rounds = max(4, math.ceil(16 / period))
         tail = ids[-period * rounds :]
         if len(tail) == period * rounds and tail == tail[:period] * rounds:
-            return len(ids) - period * (rounds - 1)
+            start = len(ids) - len(tail)
+            while start >= period and ids[start - period : start] == tail[:period]:
+                start -= period
+            return start + period
     return None
 
 
