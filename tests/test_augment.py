@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from conftest import run_script
+from conftest import ROOT, run_script
 from test_train import write_config
 
 from augment import Augment, AugmentConfig
@@ -123,3 +123,29 @@ def test_a_wrong_value_is_one_sentence(corpus, tmp_path, override, sentence):
     result = run_script("train.py", "--config", write_config(tmp_path, corpus), override)
     assert result.returncode == 1 and sentence in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_noise_benchmark(corpus, tmp_path):
+    """A table with a column a level, and a picture."""
+    done = run_script(
+        "benchmarks/noise.py", "--model", ROOT / "models" / "tiny-audio", "--data", corpus,
+        "--noise", corpus, "--snr", "0", "20", "--limit", "2", "--out", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    header, _, row = (tmp_path / "noise.md").read_text().splitlines()
+    assert header.split("|")[2:5] == [" clean ", " 20 dB ", " 0 dB "]
+    assert len(row.split("|")) == len(header.split("|")) and row.count("%") == 3
+    assert (tmp_path / "noise.png").stat().st_size > 1000
+
+
+def test_the_benchmark_mixes_the_same_noise_at_every_level(corpus):
+    import benchmarks.noise as benchmark
+
+    speech, *noises = load_source(str(corpus))[:3]
+    clean = benchmark.with_noise(speech, noises, benchmark.CLEAN).waveform()
+    loud, soft = (
+        benchmark.with_noise(speech, noises, snr).waveform() - clean for snr in (0.0, 20.0)
+    )
+    assert torch.equal(clean, speech.waveform())
+    assert abs(decibels(loud, soft) - 20) < 0.01
+    assert torch.allclose(loud, soft * 10, atol=1e-4)
