@@ -96,7 +96,9 @@ def test_an_epoch_is_another_and_itself_again(corpus):
     def heard(which: int, epoch: int) -> list[float]:
         return [b.waveforms.pow(2).sum().item() for b, _ in batches[which].loader(epoch)]
 
-    assert heard(0, 0) == heard(0, 0) == heard(1, 0)
+    assert heard(0, 0) == heard(0, 0) and heard(1, 0) == heard(1, 0)
+    # A worker computes with one thread, which rounds otherwise than several.
+    assert heard(0, 0) == pytest.approx(heard(1, 0), rel=1e-5)
     assert sorted(heard(0, 0)) != sorted(heard(0, 1))
 
 
