@@ -35,7 +35,7 @@ class DataConfig:
     train: tuple[str, ...] = ("espeak:train:8000",)  # sources: manifests or espeak:SPLIT:COUNT
     dev: tuple[str, ...] = ("espeak:dev:100",)  # evaluated during training, chooses the best
     test: tuple[str, ...] = ("espeak:test:300",)  # evaluated once, after training
-    batch_seconds: float = 100.0  # audio in a batch, padding counted
+    batch_seconds: float = 100.0  # audio in a batch, all counted as long as the longest
     min_seconds: float = 0.1
     max_seconds: float = 30.0
     workers: int = 0  # processes that decode audio ahead; 0: the training process itself
