@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 SAMPLE_RATE = 16_000  # samples per second: what every HuBERT and wav2vec 2.0 was trained on
+SILENT = 1e-5  # standard deviation of digital silence, full scale being 1
 MAX_PIECE_SECONDS = 30.0  # longer recordings are cut at silences into pieces of at most this
 
 

@@ -1,7 +1,8 @@
 """Where utterances come from, and how they become batches.
 
 A source is named by a string: the path of a JSONL manifest, or `espeak:SPLIT:COUNT[:SEED]`, a
-corpus that synthesis.py speaks and lays down as a manifest like any other.
+corpus that synthesis.py speaks and lays down as a manifest like any other. `SOURCE*3` is heard
+three times an epoch, each time as augment.py varies it anew.
 """
 
 import json
@@ -11,7 +12,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import soundfile
 import torch
 from torch import Tensor
 
-from audio import SAMPLE_RATE, load_audio
+from audio import SAMPLE_RATE, SILENT, load_audio
 from synthesis import espeak_corpus
 
 SHORTEST = SAMPLE_RATE // 20  # samples: one encoder frame sees 400 of them
@@ -38,6 +39,7 @@ class DataConfig:
     batch_seconds: float = 100.0  # audio in a batch, all counted as long as the longest
     min_seconds: float = 0.1
     max_seconds: float = 30.0
+    wordless: bool = False  # train on recordings with an empty text too: noise, nothing to write
     workers: int = 0  # processes that decode audio ahead; 0: the training process itself
 
 
@@ -98,6 +100,9 @@ def load_sources(sources: tuple[str, ...]) -> list[Utterance]:
 
 def load_source(source: str) -> list[Utterance]:
     """The utterances of a source. Raises FileNotFoundError, or ValueError with what is wrong."""
+    if repeated := re.fullmatch(r"(.+)\*(\d+)", source):
+        once, times = load_source(repeated[1]), range(int(repeated[2]))
+        return [replace(u, id=f"{u.id}*{n}") if n else u for n in times for u in once]
     if source.startswith("espeak:"):
         source = str(espeak_corpus(source))
     if not Path(source).is_file():
@@ -154,7 +159,7 @@ def usable(
             problems[f"shorter than {cfg.min_seconds} s"] += 1
         elif seconds > cfg.max_seconds:
             problems[f"longer than {cfg.max_seconds} s"] += 1
-        elif not utterance.text:
+        elif not (utterance.text or cfg.wordless):
             problems["no words in the text"] += 1
         else:
             kept.append((utterance, seconds))
@@ -237,7 +242,7 @@ def collate(
         if len(waveform) < SHORTEST:
             problems["the audio file holds less than its manifest says"] += 1
             continue
-        if waveform.std() < 1e-5:  # of full scale: digital silence
+        if waveform.std() < SILENT:
             problems["silent"] += 1
             continue
         waveforms.append(vary(utterance, waveform) if vary else waveform)

@@ -145,17 +145,23 @@ def errors(result: dict) -> int:
 
 
 def summarise(results: list[dict]) -> dict:
-    """Rates and counts of scored utterances; the interval is of `wer`."""
+    """Rates and counts of scored utterances; the interval is of `wer`.
+
+    `silent` recordings have no words in their reference; `hallucinated` are those of them on which
+    something was written.
+    """
     words = [len(r["ref"].split()) for r in results]
     edits = [errors(r) for r in results]
     raw_words = sum(len(normalise_text(r["reference"]).split()) for r in results)
     low, high = bootstrap(edits, words)
+    silent = [r["hyp"] for r in results if not r["ref"]]
     return {
         "wer": sum(edits) / max(1, sum(words)), "wer_low": low, "wer_high": high,
         "cer": cer([r["ref"] for r in results], [r["hyp"] for r in results]),
         "raw_wer": sum(r["raw_errors"] for r in results) / max(1, raw_words),
         **{k: sum(r[k] for r in results) for k in ("substitutions", "deletions", "insertions")},
         "words": sum(words), "raw_words": raw_words, "utterances": len(results),
+        "silent": len(silent), "hallucinated": sum(map(bool, silent)),
         "audio_seconds": sum(r["seconds"] for r in results),
     }  # fmt: skip
 

@@ -13,7 +13,8 @@ import itertools
 import json
 import random
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
 
 from audio import SAMPLE_RATE
+from augment import Augment, AugmentConfig
 from checkpoints import fuse_weight_norm, read_tensors
-from data import Batches, DataConfig, load_source
+from data import Batches, DataConfig, load_source, load_sources, pad
 from eval import cer, wer
 from synthesis import sentences
 from tinyaudio import (
@@ -36,6 +38,7 @@ from tinyaudio import (
     HubertConfig,
     Qwen3,
     Qwen3Config,
+    default_device,
     normalise,
 )
 from train import TrainConfig, learning_rate
@@ -84,37 +87,60 @@ def optimizer_and_schedule(model: nn.Module, lr: float, steps: int, warmup: int)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def train_hubert(
-    folder: Path, steps: int, utterances: int, lr: float, init: Path | None = None, seed: int = 0
-) -> None:
-    """CTC on synthesised speech (Graves et al. 2006), as hubert-large-ls960-ft on LibriSpeech.
-
-    From random weights, or on from those that an earlier call wrote to `init`.
-    """
-    torch.manual_seed(seed)
-    rng = random.Random(seed)
-    cfg = DataConfig(batch_seconds=32.0)
-    batches = Batches(load_source(f"espeak:train:{utterances}"), cfg, seed)
-    dev = load_source("espeak:dev:200")
-    model = nn.ModuleDict({"hubert": Hubert(HUBERT), "lm_head": nn.Linear(256, len(ALPHABET))})
+def hubert_ctc(folder: Path | None = None) -> nn.ModuleDict:
+    """An encoder with its letter layer: random, or as `save_hubert` wrote it to `folder`."""
+    model = nn.ModuleDict({
+        "hubert": Hubert(HUBERT), "lm_head": nn.Linear(HUBERT.hidden_size, len(ALPHABET))
+    })  # fmt: skip
     initialise(model)
     mask_embedding = nn.Parameter(torch.rand(HUBERT.hidden_size))
     model["hubert"].register_parameter("masked_spec_embed", mask_embedding)
-    if init is not None:
-        state = {key: tensor.float() for key, tensor in read_tensors(init)}
+    if folder is not None:
+        state = {key: tensor.float() for key, tensor in read_tensors(folder)}
         fuse_weight_norm(state, "hubert.")
         model.load_state_dict(state)
+    return model
+
+
+# A speaker's distance, room and microphone, in place of those that synthesised speech lacks.
+AUGMENT = AugmentConfig(
+    speed=(0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15), tone=0.7, hiss_share=0.5, snr=(5.0, 40.0)
+)
+
+
+def train_hubert(
+    folder: Path,
+    sources: tuple[str, ...],
+    noise: tuple[str, ...],
+    steps: int,
+    lr: float,
+    init: Path | None = None,
+    seed: int = 0,
+) -> None:
+    """CTC on transcribed speech (Graves et al. 2006), as hubert-large-ls960-ft on LibriSpeech.
+
+    `noise` are sources of recordings to mix in and to write nothing on. From random weights, or
+    on from those that an earlier call wrote to `init`.
+    """
+    torch.manual_seed(seed)
+    device = default_device()
+    cfg = DataConfig(batch_seconds=32.0, workers=1, wordless=True)
+    augment = Augment(replace(AUGMENT, noise=noise), load_sources(noise))
+    batches = Batches(load_sources(sources + noise), cfg, seed, augment)
+    dev = load_source("espeak:dev:200")
+    model = hubert_ctc(init).to(device)
     optimizer, schedule = optimizer_and_schedule(model, lr=lr, steps=steps, warmup=500)
     stream = itertools.chain.from_iterable(batches.loader(epoch) for epoch in itertools.count())
+    print(f"hubert: {batches.seconds / 3600:.1f} h of speech, on {device}", flush=True)
     started, losses = time.time(), []
     for step, (batch, _) in enumerate(itertools.islice(stream, steps), 1):
-        waveforms, lengths = augment(batch.waveforms, batch.lengths, rng)
+        batch = batch.to(device)
         targets = [encode_letters(text) for text in batch.texts]
-        with torch.autocast("cpu", torch.bfloat16):
-            logits, frames = ctc_logits(model, waveforms, lengths, mask=True)
+        with torch.autocast(device, torch.bfloat16):
+            logits, frames = ctc_logits(model, batch.waveforms, batch.lengths, mask=True)
         loss = F.ctc_loss(
-            logits.float().log_softmax(-1).transpose(0, 1), torch.cat(targets), frames,
-            torch.tensor([len(t) for t in targets]), zero_infinity=True,
+            logits.float().log_softmax(-1).transpose(0, 1), torch.cat(targets).to(device), frames,
+            torch.tensor([len(t) for t in targets], device=device), zero_infinity=True,
         )  # fmt: skip
         loss.backward()
         if nn.utils.clip_grad_norm_(model.parameters(), 1.0).isfinite():
@@ -129,21 +155,6 @@ def train_hubert(
             refs, hyps = [u.text for u in dev], transcribe_ctc(model, dev)
             print(f"hubert dev WER {wer(refs, hyps):.2%}  CER {cer(refs, hyps):.2%}", flush=True)
             save_hubert(model, folder)
-
-
-def augment(waveforms: Tensor, lengths: Tensor, rng: random.Random) -> tuple[Tensor, Tensor]:
-    """Vary what a batch (B, T) sounds like: speed and pitch together, tone colour, noise."""
-    factor = rng.uniform(0.85, 1.15)
-    size = round(waveforms.shape[1] * factor)
-    waveforms = F.interpolate(waveforms[:, None], size=size, mode="linear")[:, 0]
-    lengths = (lengths * factor).long().clamp(max=size)
-    B = len(waveforms)
-    tilt = torch.empty(B, 1).uniform_(-0.7, 0.7)  # a gentle low or high pass
-    waveforms = waveforms + tilt * F.pad(waveforms, (1, -1))
-    power = waveforms.pow(2).sum(1, keepdim=True) / lengths[:, None]
-    snr = torch.empty(B, 1).uniform_(10, 50)  # dB
-    waveforms = waveforms + torch.randn_like(waveforms) * (power / 10 ** (snr / 10)).sqrt()
-    return waveforms, lengths
 
 
 def ctc_logits(model: nn.ModuleDict, waveforms: Tensor, lengths: Tensor, mask: bool = False):
@@ -168,16 +179,17 @@ def transcribe_ctc(model: nn.ModuleDict, utterances) -> list[str]:
     """Greedy CTC: the best letter of each frame, repeats joined, blanks dropped."""
     texts = []
     for utterance in utterances:
-        waveform = utterance.waveform()[None]
-        logits, _ = ctc_logits(model, waveform, torch.tensor([waveform.shape[1]]))
-        letters = [ALPHABET[k] for k, _ in itertools.groupby(logits[0].argmax(-1).tolist()) if k]
+        batch = pad([utterance.waveform()], [utterance.text]).to(next(model.parameters()).device)
+        logits, frames = ctc_logits(model, batch.waveforms, batch.lengths)
+        best = logits[0, : frames[0]].argmax(-1).tolist()
+        letters = [ALPHABET[k] for k, _ in itertools.groupby(best) if k]
         texts.append(" ".join("".join(letters).replace("|", " ").lower().split()))
     return texts
 
 
 def save_hubert(model: nn.ModuleDict, folder: Path) -> None:
     """Write a HubertForCTC checkpoint in bfloat16, with what transformers' processor needs."""
-    state = {k: v.detach().to(torch.bfloat16) for k, v in model.state_dict().items()}
+    state = {k: v.to("cpu", torch.bfloat16) for k, v in model.state_dict().items()}
     # The published files hold the positional convolution weight-normed: w = g v / |v|.
     v = state.pop("hubert.encoder.pos_conv_embed.conv.weight")
     g = v.float().norm(dim=(0, 1), keepdim=True).to(v.dtype)
@@ -222,6 +234,13 @@ QWEN3 = Qwen3Config(
 )
 
 
+def language(split: str, rng: random.Random) -> Iterator[str]:
+    """What the decoder may expect to read: two everyday sentences for one of dictation."""
+    everyday, dictation = (sentences(split, rng, name) for name in ("everyday", "dictation"))
+    while True:
+        yield from (next(everyday), next(everyday), next(dictation))
+
+
 def train_tokenizer(rng: random.Random) -> FastTokenizer:
     """Byte-level BPE with Qwen's chat tokens after the ordinary ones, as Qwen's own."""
     tokenizer = FastTokenizer(models.BPE())
@@ -235,7 +254,7 @@ def train_tokenizer(rng: random.Random) -> FastTokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=LANGUAGE_TOKENS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
-    texts = itertools.islice(sentences("train", rng), 20_000)
+    texts = itertools.islice(language("train", rng), 20_000)
     # Made-up words too: syllables and letter pairs are what an unknown name is written with.
     tokenizer.train_from_iterator((f"{text} {made_up_words(rng)}" for text in texts), trainer)
     chat_tokens = [AddedToken(t, normalized=False, special=True) for t in CHAT_TOKENS]
@@ -272,7 +291,7 @@ class CopyingText:
         before, after = QWEN3_PROMPT.split("<audio>")
         self.prefix, self.suffix = self.ids(before), self.ids(after)
         self.end = self.vocab["<|im_end|>"]
-        self.sentences = sentences("train", rng)
+        self.sentences = language("train", rng)
         self.words = sorted({w for _ in range(3000) for w in next(self.sentences).split()})
         self.letters = list("abcdefghijklmnopqrstuvwxyz")
 
@@ -349,7 +368,7 @@ def train_qwen3(folder: Path, steps: int, seed: int = 0) -> None:
     tokenizer = train_tokenizer(rng)
     source = CopyingText(tokenizer, rng)
     held_out = CopyingText(tokenizer, random.Random("held out"))
-    held_out.sentences = sentences("dev", held_out.rng)
+    held_out.sentences = language("dev", held_out.rng)
     held_out = held_out.batch(256)
     model = Qwen3(QWEN3)
     initialise(model)
@@ -414,12 +433,14 @@ def main() -> None:
     parser.add_argument("--hubert-lr", type=float, default=2.5e-3)
     parser.add_argument("--hubert-init", type=Path, help="go on from this folder's weights")
     parser.add_argument("--qwen3-steps", type=int, default=3000)
-    parser.add_argument("--utterances", type=int, default=40_000, help="synthesised for hubert")
+    parser.add_argument("--data", nargs="+", default=["espeak:train:40000"], help="hubert's speech")
+    parser.add_argument("--noise", nargs="+", default=[], help="recordings for hubert to ignore")
     parser.add_argument("--out", type=Path, default=MODELS)
     args = parser.parse_args()
     if args.part != "qwen3":
-        folder, init = args.out / "tiny-hubert", args.hubert_init
-        train_hubert(folder, args.hubert_steps, args.utterances, args.hubert_lr, init)
+        data, noise, init = tuple(args.data), tuple(args.noise), args.hubert_init
+        steps, lr = args.hubert_steps, args.hubert_lr
+        train_hubert(args.out / "tiny-hubert", data, noise, steps, lr, init)
     if args.part != "hubert":
         train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps)
 

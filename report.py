@@ -13,15 +13,21 @@ from eval import RESAMPLES, align, errors
 
 def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str:
     """The summary, the worst utterances word by word, the most frequent confusions."""
-    s = summary
-    lines = [
-        f"WER {s['wer']:.2%}  (95 % interval {s['wer_low']:.2%} to {s['wer_high']:.2%})   "
-        f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}",
-        f"  {s['substitutions']} substitutions, {s['deletions']} deletions, {s['insertions']} "
-        f"insertions in {s['words']} words, {s['utterances']} utterances, "
-        f"{s['audio_seconds'] / 60:.1f} minutes of audio, {s['rtfx']:.0f}x real time",
-        f"raw WER {s['raw_wer']:.2%}: the {s['raw_words']} words as they stand",
-    ]
+    s, lines = summary, []
+    if s["words"]:
+        lines += [
+            f"WER {s['wer']:.2%}  (95 % interval {s['wer_low']:.2%} to {s['wer_high']:.2%})   "
+            f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}",
+            f"  {s['substitutions']} substitutions, {s['deletions']} deletions, {s['insertions']} "
+            f"insertions in {s['words']} words, {s['utterances']} utterances, "
+            f"{s['audio_seconds'] / 60:.1f} minutes of audio, {s['rtfx']:.0f}x real time",
+            f"raw WER {s['raw_wer']:.2%}: the {s['raw_words']} words as they stand",
+        ]
+    if s["silent"]:
+        lines.append(
+            f"{s['silent']} recordings without words: something written on {s['hallucinated']} "
+            f"({s['hallucinated'] / s['silent']:.1%})"
+        )
     if abs(s["raw_wer"] - s["wer"]) > 5e-5:
         lines.append(
             f"  The two differ: the {s['normalizer']} normaliser rewrites words (it joins "

@@ -1,7 +1,8 @@
-"""The synthesised corpus: everyday sentences, spoken by espeak-ng in its voices and in drawn ones.
+"""The synthesised corpus: generated sentences, spoken by espeak-ng in its voices and in drawn ones.
 
-`espeak:SPLIT:COUNT` names one wherever a manifest can stand; it is spoken once, into a folder under
-runs/speech/ that holds a manifest and FLAC files to listen to.
+`espeak:SPLIT:COUNT` names one wherever a manifest can stand, `espeak:dictation:SPLIT:COUNT` one of
+another grammar than the everyday one; it is spoken once, into a folder under runs/speech/ that
+holds a manifest and FLAC files to listen to.
 """
 
 import ctypes
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from audio import SAMPLE_RATE, load_audio
 
-GRAMMAR = Path(__file__).parent / "configs" / "language" / "everyday.txt"
+GRAMMARS = Path(__file__).parent / "configs" / "language"
 CORPORA = Path("runs") / "speech"
 
 # The variants of espeak-ng's voices that sound like no person are left out of every split.
@@ -34,10 +35,10 @@ ACCENTS = ("en-us", "en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", 
 SHARD = 1000  # utterances spoken by one process
 
 
-def read_grammar(path: Path = GRAMMAR) -> dict[str, list[str]]:
-    """Rule names and their alternatives; the file says how it is written."""
+def read_grammar(grammar: str) -> dict[str, list[str]]:
+    """Rule names and their alternatives; everyday.txt says how they are written."""
     rules: dict[str, list[str]] = {}
-    for line in path.read_text().splitlines():
+    for line in (GRAMMARS / f"{grammar}.txt").read_text().splitlines():
         line = line.split("#")[0].rstrip()
         if line and not line.startswith(" "):
             alternatives = rules[line.removesuffix(":")] = []
@@ -46,16 +47,18 @@ def read_grammar(path: Path = GRAMMAR) -> dict[str, list[str]]:
     return rules
 
 
-def sentences(split: str, rng: random.Random) -> Iterator[str]:
+def sentences(split: str, rng: random.Random, grammar: str = "everyday") -> Iterator[str]:
     """Endless random sentences of a split. A sentence's checksum decides its split, for good:
     a twentieth of all sentences is test's, another dev's."""
-    rules = read_grammar()
+    rules = read_grammar(grammar)
 
     def expand(rule: str) -> str:
+        if rule.startswith("spelled_"):
+            return " ".join(expand(rule.removeprefix("spelled_")))
         return re.sub(r"\{(\w+)\}", lambda m: expand(m[1]), rng.choice(rules[rule]))
 
     while True:
-        text = re.sub(r"\ba (?=[aeiou])(?!uni)", "an ", expand("sentence"))
+        text = re.sub(r"a\(n\) (?=[aeiou])(?!uni)", "an ", expand("sentence")).replace("a(n)", "a")
         if {0: "test", 1: "dev"}.get(zlib.crc32(text.encode()) % 20, "train") == split:
             yield text
 
@@ -114,23 +117,25 @@ def drawn_voice(rng: random.Random) -> str:
 
 
 def espeak_corpus(source: str) -> Path:
-    """The manifest of `espeak:SPLIT:COUNT[:SEED]`, spoken now if it was not before.
+    """The manifest of `espeak:[GRAMMAR:]SPLIT:COUNT[:SEED]`, spoken now if it was not before.
 
     Splits: train; dev and test (sentences and voices that no other split has); test-seen-voices
     (unseen sentences in the training voices). Raises ValueError for anything else.
     """
-    match = re.fullmatch(r"espeak:(train|dev|test|test-seen-voices):(\d+)(?::(\d+))?", source)
+    grammars = "|".join(sorted(path.stem for path in GRAMMARS.glob("*.txt")))
+    splits = "train|dev|test|test-seen-voices"
+    match = re.fullmatch(rf"espeak:(?:({grammars}):)?({splits}):(\d+)(?::(\d+))?", source)
     if not match:
         raise ValueError(
-            f"{source}: expected espeak:SPLIT:COUNT, as in espeak:train:8000, "
-            "with SPLIT one of train, dev, test, test-seen-voices"
+            f"{source}: expected espeak:[GRAMMAR:]SPLIT:COUNT[:SEED], as in espeak:train:8000, "
+            f"with GRAMMAR one of {grammars} and SPLIT one of {splits}"
         )
     folder = CORPORA / "-".join(filter(None, match.groups()))
     if (folder / "manifest.jsonl").is_file():
         return folder / "manifest.jsonl"
-    split, count = match[1], int(match[2])
+    grammar, split, count = match[1] or "everyday", match[2], int(match[3])
     rng = random.Random(source)
-    texts = sentences(split.removesuffix("-seen-voices"), rng)
+    texts = sentences(split.removesuffix("-seen-voices"), rng, grammar)
     names = voices("train" if split == "test-seen-voices" else split)
     rows = [
         {"audio": f"{i:06d}.flac", "text": next(texts),

@@ -24,7 +24,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
 
 import configs
-from audio import SAMPLE_RATE, load_audio, microphone, split_at_silences
+from audio import SAMPLE_RATE, SILENT, load_audio, microphone, split_at_silences
 from checkpoints import (
     HubertConfig,
     Qwen3Config,
@@ -705,7 +705,7 @@ class TinyAudio(nn.Module):
     def pieces(self, recording) -> list[Tensor]:
         """The parts of a recording that hold sound, each long enough for one encoder frame."""
         waveform = recording if isinstance(recording, Tensor) else load_audio(recording)
-        pieces = [p for p in split_at_silences(waveform) if len(p) and p.std(correction=0) > 1e-5]
+        pieces = [p for p in split_at_silences(waveform) if len(p) and p.std(correction=0) > SILENT]
         return [F.pad(p, (0, max(0, self.encoder.min_samples - len(p)))) for p in pieces]
 
     def token_limit(self, piece: Tensor) -> int:

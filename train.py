@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 import configs
 from augment import Augment, AugmentConfig
-from checkpoints import load_checkpoint, save_checkpoint
+from checkpoints import checkpoint_folder, load_checkpoint, save_checkpoint
 from data import Batches, DataConfig, load_sources
 from eval import evaluate, write_results
 from report import draw_curve, evaluation_report, git_commit, parameter_table, plan
@@ -32,9 +32,10 @@ class TrainConfig:
     """How a run trains, and how often it looks up."""
 
     out: str = "runs/default"
+    init: str = ""  # folder or Hub id of a saved model whose projector and LoRA to go on from
     steps: int = 1000  # optimizer steps
     accumulate: int = 1  # batches in one step
-    lr_projector: float = 1e-4  # peak learning rates
+    lr_projector: float = 1e-4  # peak learning rates; 0: the projector stays as it is
     lr_lora: float = 1e-4
     lr_floor: float = 0.05  # the cosine ends at this share of the peak
     warmup: int = 100  # steps to the peak
@@ -116,6 +117,9 @@ def train(cfg: Config, resume: bool) -> int:
 
     # Model and optimizer
     model = TinyAudio.from_config(cfg.model, device, frozen_dtype).train()
+    if cfg.train.init:
+        model.load_trained(checkpoint_folder(cfg.train.init))
+    model.projector.requires_grad_(cfg.train.lr_projector > 0)
     optimizer = make_optimizer(model, cfg.train)
     progress = Progress()
     if resume:

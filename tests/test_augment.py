@@ -13,11 +13,11 @@ from data import Batches, DataConfig, Utterance, load_source
 
 
 class Noise:
-    """A recording of white noise, silent for its last half if asked."""
+    """A recording of white noise, its last half `level` times as loud as its first."""
 
-    def __init__(self, size: int, silence: bool = False):
+    def __init__(self, size: int, level: float = 1.0):
         self.samples = torch.randn(size, generator=torch.Generator().manual_seed(size))
-        self.samples[size // 2 :] *= not silence
+        self.samples[size // 2 :] *= level
 
     def waveform(self) -> torch.Tensor:
         return self.samples
@@ -68,13 +68,41 @@ def test_ratios_and_shares_are_drawn_evenly():
     assert min(ratios) >= 4.99 and max(ratios) <= 15.01 and 9 < sum(ratios) / len(ratios) < 11
 
 
-def test_silence_is_left_as_it_is():
+@pytest.mark.parametrize("level", [0.0, 1e-30])  # whose square is not zero, but in float32
+def test_silence_is_left_as_it_is(level):
     """Neither silent noise nor a silent recording has a ratio: no division by zero."""
     cfg = AugmentConfig(noise=("a manifest",), noise_share=1.0, snr=(5.0, 5.0))
     rng, speech = random.Random(0), sine(seconds=0.01)
-    for waveform, noise in ((torch.zeros(160), Noise(160)), (speech, Noise(32_000, silence=True))):
+    silence = torch.full((160,), level)
+    for waveform, noise in ((silence, Noise(160)), (speech, Noise(32_000, level))):
         for _ in range(20):
             assert Augment(cfg, [noise])(waveform, rng).isfinite().all()
+
+
+def test_hiss_has_its_ratio_and_falls_with_the_frequency():
+    """Between white, the same power in every band, and brown, 6 dB less an octave."""
+    cfg, rng = AugmentConfig(hiss_share=1.0, snr=(10.0, 10.0)), random.Random(0)
+    falls = []
+    for _ in range(50):
+        noise = Augment(cfg)(sine(), rng) - sine()
+        assert abs(decibels(sine(), noise) - 10) < 0.01
+        power = torch.fft.rfft(noise).abs().square()  # in bins of 1 Hz
+        low, high = power[500:1000].mean(), power[4000:8000].mean()
+        falls.append((10 * torch.log10(low / high)).item() / 3)  # dB an octave
+    assert min(falls) > -0.5 and max(falls) < 6.5 and min(falls) < 1 and max(falls) > 5
+
+
+def test_tone_lifts_or_lowers_the_high_frequencies():
+    augment, rng = Augment(AugmentConfig(tone=0.5)), random.Random(0)
+    lifts = []
+    for _ in range(50):
+        seed = rng.random()
+        low, high = (
+            decibels(augment(sine(hertz), random.Random(seed)), sine(hertz))
+            for hertz in (200.0, 7000.0)
+        )
+        lifts.append(high - low)
+    assert -10 < min(lifts) < -5 and 5 < max(lifts) < 10  # at 0.5: 1.5 against 0.5 of it, 9.5 dB
 
 
 def test_gain_stays_within_its_range_and_full_scale():
@@ -86,7 +114,7 @@ def test_gain_stays_within_its_range_and_full_scale():
 
 
 def test_an_epoch_is_another_and_itself_again(corpus):
-    cfg = AugmentConfig(speed=(0.9, 1.1), noise=(str(corpus),), gain=6.0)
+    cfg = AugmentConfig(speed=(0.9, 1.1), tone=0.5, noise=(str(corpus),), hiss_share=0.5, gain=6.0)
     augment = Augment(cfg, load_source(str(corpus)))
     batches = [
         Batches(load_source(str(corpus)), DataConfig(batch_seconds=8, workers=workers), 0, augment)
@@ -118,6 +146,7 @@ def test_what_is_evaluated_is_not_varied(corpus):
         ("augment.snr=[10]", "augment.snr=[10.0]: expected [low, high]"),
         ("augment.snr=[10, 5]", "expected [low, high]"),
         ("augment.noise_share=2", "augment.noise_share=2.0: expected 0 to 1"),
+        ("augment.tone=1", "augment.tone=1.0: expected 0 to 0.99"),
         ("augment.noise=missing.jsonl", "missing.jsonl: no such manifest"),
     ],
 )

@@ -1,6 +1,8 @@
 """Manifests, what is left out and why, batches and their cursor, the synthesised corpus."""
 
 import json
+import random
+import re
 
 import pytest
 import soundfile
@@ -59,6 +61,22 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path):
     assert not batch.waveforms[1, 8000:].any()
 
 
+def test_recordings_without_words_are_trained_on_where_asked(tmp_path):
+    soundfile.write(tmp_path / "noise.wav", torch.randn(16_000).numpy() * 0.1, 16_000)
+    rows = [{"audio": "noise.wav", "text": ""}, {"audio": "noise.wav", "text": "one"}]
+    utterances, problems = load_source(write_manifest(tmp_path, rows)), Problems()
+    kept = usable(utterances, DataConfig(wordless=True), problems)
+    assert [u.text for u, _ in kept] == ["", "one"] and not problems
+
+
+def test_a_source_named_several_times(corpus):
+    """Each round has ids of its own: augmentation, seeded by the id, varies every one anew."""
+    once, thrice = load_source(str(corpus)), load_source(f"{corpus}*3")
+    assert len(thrice) == len({u.id for u in thrice}) == 3 * len(once)
+    assert thrice[: len(once)] == once
+    assert [u.audio for u in thrice] == 3 * [u.audio for u in once]
+
+
 @pytest.mark.parametrize("line", ['{"audio": "x.wav"}', "[1]", "not json", '{"text": "a"}'])
 def test_a_bad_manifest_names_the_line(tmp_path, line):
     path = tmp_path / "bad.jsonl"
@@ -102,25 +120,37 @@ def test_the_stream_goes_on_from_its_cursor(corpus, workers):
             assert torch.equal(found[2].waveforms, expected[2].waveforms)
 
 
-def test_the_language_and_its_splits():
-    """At least 300 words; a sentence belongs to one split for good; every rule is used."""
-    import random
-
+@pytest.mark.parametrize(("grammar", "size"), [("everyday", 700), ("dictation", 100)])
+def test_the_languages_and_their_splits(grammar, size):
+    """Hundreds of words; a sentence belongs to one split for good; every rule is used."""
     sets = {}
     for split in ("train", "dev", "test"):
-        generator = sentences(split, random.Random(0))
+        generator = sentences(split, random.Random(0), grammar)
         sets[split] = {next(generator) for _ in range(4000)}
     assert not (sets["train"] & sets["dev"] or sets["train"] & sets["test"])
     assert not sets["dev"] & sets["test"]
     words = {word for texts in sets.values() for text in texts for word in text.split()}
-    assert len(words) >= 700 and all(normalise_text(word) == word for word in words)
-    rules = read_grammar()
+    assert len(words) >= size and all(normalise_text(word) == word for word in words)
+    rules = read_grammar(grammar)
     used = {name for lines in rules.values() for line in lines for name in names_in(line)}
     assert used | {"sentence"} == rules.keys()
 
 
+def test_articles_and_spelling():
+    everyday, dictation = (
+        {next(texts) for _ in range(20_000)}
+        for texts in (sentences("train", random.Random(0), g) for g in ("everyday", "dictation"))
+    )
+    assert any("an orange" in text for text in everyday)
+    assert not any(
+        re.search(r"\ban? \W|\ba [aeio]\w{2}|\ban (?!hour)[^aeiou]", t) for t in everyday
+    )
+    assert "b o s t o n" in dictation and any(" a e" in f" {text} " for text in dictation)
+    assert not any(" an " in f" {text} " for text in dictation)
+
+
 def names_in(line):
-    return [part.split("}")[0] for part in line.split("{")[1:]]
+    return [part.split("}")[0].removeprefix("spelled_") for part in line.split("{")[1:]]
 
 
 def test_held_out_voices_are_nobody_elses():
@@ -145,5 +175,5 @@ def test_the_corpus_is_the_same_every_time(tmp_path, monkeypatch):
         assert all(abs(len(w) / 16_000 - u.duration) < 1e-3
                    for w, u in zip(contents[-1], utterances, strict=True))  # fmt: skip
     assert all(torch.equal(a, b) for a, b in zip(*contents, strict=True))
-    with pytest.raises(ValueError, match="expected espeak:SPLIT:COUNT"):
+    with pytest.raises(ValueError, match="everyday and SPLIT one of train"):
         load_source("espeak:somewhere:12")

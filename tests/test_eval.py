@@ -70,6 +70,20 @@ def test_two_rates_where_the_normaliser_joins_digits():
     assert "joins" in evaluation_report([result], summary)
 
 
+def test_recordings_without_words_are_counted_apart():
+    """Words on noise are insertions in the WER, and told apart as hallucinated."""
+    normalise = text_normaliser("none")
+    said = [("one two", "one two"), ("", ""), ("", "hello there"), ("", "")]
+    results = [score(Utterance("", "x.wav", ref), hyp, 1.0, normalise) for ref, hyp in said]
+    summary = summarise(results) | {"normalizer": "none", "rtfx": 1.0}
+    assert (summary["silent"], summary["hallucinated"], summary["wer"]) == (3, 1, 1.0)
+    assert "3 recordings without words: something written on 1 (33.3%)" in evaluation_report(
+        results, summary
+    )
+    only_noise = summarise(results[1:]) | {"normalizer": "none", "rtfx": 1.0}
+    assert "WER" not in evaluation_report(results[1:], only_noise)
+
+
 def test_results_and_comparison(tmp_path):
     """A perfect file against one with errors: the difference is certain; the files say why."""
     normalise = text_normaliser("none")
@@ -111,7 +125,7 @@ def test_script_scores_a_manifest(tmp_path, tiny_audio):
     ("arguments", "sentence"),
     [
         (["--data", "nowhere.jsonl"], "nowhere.jsonl: no such manifest"),
-        (["--data", "espeak:weird:3"], "expected espeak:SPLIT:COUNT"),
+        (["--data", "espeak:weird:3"], "expected espeak:[GRAMMAR:]SPLIT:COUNT"),
         (["--model", "./nowhere", "--data", ROOT / "samples" / "manifest.jsonl"], "no such folder"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -262,6 +263,30 @@ def test_patience(corpus, tmp_path):
 def step(model, batches, optimizer, clip=1e9):
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     return train_step(model, batches, optimizer, nullcontext(), scaler, clip)
+
+
+def test_a_run_goes_on_from_a_saved_model(whole, corpus, tmp_path):
+    """LoRA alone is trained on where the projector's learning rate is 0."""
+    config = write_config(tmp_path, corpus, init=str(whole[1]), lr_projector=0.0, steps=3)
+    done, before, after = train(config), whole[1], tmp_path / "run"
+    assert done.returncode == 0, done.stderr
+    # The table of parameters: the projector has moved among the frozen ones.
+    assert re.search(r"projector +[\d,]+ +0\n", done.stdout)
+    moved = {}
+    for file in ("projector.safetensors", "decoder_lora/adapter_model.safetensors"):
+        mine, theirs = load_file(before / file), load_file(after / file)
+        moved[file.split("/")[0]] = any(not torch.equal(mine[k], theirs[k]) for k in mine)
+    assert moved == {"projector.safetensors": False, "decoder_lora": True}
+    first = metrics(after)[0]["loss"]
+    assert abs(first - metrics(before)[-1]["dev_loss"]) < abs(first - metrics(before)[0]["loss"])
+
+
+def test_a_run_cannot_go_on_from_another_shape(whole, corpus, tmp_path):
+    config = write_config(tmp_path, corpus, init=str(whole[1]))
+    done = train(config, "model.projector_hidden=16")
+    assert done.returncode == 1 and "the projector does not fit" in done.stderr
+    done = train(config, "train.init=./nowhere")
+    assert done.returncode == 1 and "./nowhere: no such folder" in done.stderr
 
 
 def test_accumulated_batches_are_one(tmp_path):

@@ -1,0 +1,112 @@
+"""Connected digits, each speaker left out in turn: WER of a model as it is, and adapted by LoRA.
+
+    python benchmarks/digits.py [--adapt configs/digits.yaml] [--model DIR_OR_REPO]
+
+Single digits of FSDD (`python benchmarks/corpora.py fsdd ...`) are joined into strings of one to
+seven with random gaps. With --adapt the model learns, for each speaker, from the five others.
+FSDD's licence is share-alike: what is adapted here is measured and not shipped.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import soundfile
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from audio import SAMPLE_RATE
+from data import Utterance, load_source
+from eval import evaluate
+from tinyaudio import DEFAULT_MODEL, TinyAudio
+
+ROOT = Path(__file__).parents[1]
+
+
+def write_strings(digits: list[Utterance], count: int, folder: Path) -> Path:
+    """A manifest of `count` strings of one to seven digits, each string of one speaker."""
+    rng, generator = random.Random(str(folder.name)), torch.Generator().manual_seed(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    speakers = sorted({digit.speaker for digit in digits})
+    rows = []
+    for i in range(count):
+        speaker = speakers[i % len(speakers)]
+        own = [digit for digit in digits if digit.speaker == speaker]
+        said = rng.choices(own, k=rng.randint(1, 7))
+
+        def gap(low: float, high: float) -> torch.Tensor:  # faint noise, not digital silence
+            size = int(rng.uniform(low, high) * SAMPLE_RATE)
+            return 1e-4 * torch.randn(size, generator=generator)
+
+        parts = [gap(0.1, 0.5)]
+        for digit in said:
+            parts += [digit.waveform(), gap(0.05, 0.4)]
+        waveform = torch.cat(parts)
+        soundfile.write(folder / f"{i:04d}.flac", waveform.numpy(), SAMPLE_RATE)
+        rows.append({
+            "audio": f"{i:04d}.flac", "text": " ".join(digit.text for digit in said),
+            "speaker": speaker, "duration": len(waveform) / SAMPLE_RATE,
+        })  # fmt: skip
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return manifest
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--digits", default="data/fsdd/test.jsonl", help="manifest of one-digit")
+    parser.add_argument("--model", default=str(DEFAULT_MODEL))
+    parser.add_argument("--adapt", help="config of the adaptation; it starts from train.init")
+    parser.add_argument("--strings", type=int, default=100, help="test strings a speaker")
+    parser.add_argument("--out", type=Path, default=Path("runs") / "digits")
+    args = parser.parse_args()
+    try:
+        digits = load_source(args.digits)
+        print("| left out | WER as it is | WER adapted | minutes |\n|---|---|---|---|")
+        before, after = [], []
+        for speaker in sorted({digit.speaker for digit in digits}):
+            own = [digit for digit in digits if digit.speaker == speaker]
+            others = [digit for digit in digits if digit.speaker != speaker]
+            test = write_strings(own, args.strings, args.out / f"{speaker}-test")
+            before.append(word_errors(args.model, test))
+            adapted, minutes = "", ""
+            if args.adapt:
+                train = write_strings(others, 600, args.out / f"{speaker}-train")
+                dev = write_strings(others, 60, args.out / f"{speaker}-dev")
+                run, started = args.out / f"{speaker}-adapted", time.time()
+                run_training(
+                    args.adapt, f"data.train={train}", f"data.dev={dev}", f"data.test={test}",
+                    f"train.init={args.model}", f"train.out={run}",
+                )  # fmt: skip
+                minutes = f"{(time.time() - started) / 60:.1f}"
+                after.append(word_errors(run, test))
+                adapted = f"{after[-1]:.2%}"
+            print(f"| {speaker} | {before[-1]:.2%} | {adapted} | {minutes} |", flush=True)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    means = [f"{sum(rates) / len(rates):.2%}" if rates else "" for rates in (before, after)]
+    print(f"| mean | {means[0]} | {means[1]} | |")
+    return 0
+
+
+def word_errors(model: str | Path, manifest: Path) -> float:
+    """WER of a saved model, words as they stand."""
+    summary = evaluate(TinyAudio.from_pretrained(model), load_source(str(manifest)), "none")[1]
+    return summary["raw_wer"]
+
+
+def run_training(config: str, *overrides: str) -> None:
+    """train.py in a process of its own. Raises ValueError with its last line where it fails."""
+    command = [sys.executable, str(ROOT / "train.py"), "--config", config, *overrides]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Adaptation to one voice: WER of each speaker before and after, and of everyone else.
+
+    python benchmarks/my_voice.py --data data/an4/dev.jsonl [--speakers 4]
+
+Of each speaker's recordings the first 60 % are learned from, as configs/my_voice.yaml says; the
+rest are scored. The speakers must be strangers to the model.
+"""
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from benchmarks.digits import run_training, word_errors
+from data import Utterance, load_source
+from tinyaudio import DEFAULT_MODEL
+
+SHARE = 0.6  # of a speaker's recordings is learned from
+
+
+def write_manifest(utterances: list[Utterance], path: Path) -> Path:
+    rows = [asdict(u) | {"audio": str(Path(u.audio).absolute())} for u in utterances]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", default="data/an4/dev.jsonl")
+    parser.add_argument("--model", default=str(DEFAULT_MODEL))
+    parser.add_argument("--adapt", default="configs/my_voice.yaml", help="config of the adaptation")
+    parser.add_argument("--speakers", type=int, help="the first so many only")
+    parser.add_argument("--out", type=Path, default=Path("runs") / "my_voice")
+    args = parser.parse_args()
+    try:
+        utterances = load_source(args.data)
+        print("| speaker | recordings | WER before | after | others before | after | minutes |")
+        print("|---|---|---|---|---|---|---|")
+        rows = []
+        for speaker in sorted({u.speaker for u in utterances})[: args.speakers]:
+            own = [u for u in utterances if u.speaker == speaker]
+            others = [u for u in utterances if u.speaker != speaker]
+            known = round(len(own) * SHARE)
+            train = write_manifest(own[:known], args.out / f"{speaker}-train.jsonl")
+            tests = [write_manifest(own[known:], args.out / f"{speaker}-test.jsonl"),
+                     write_manifest(others, args.out / f"{speaker}-others.jsonl")]  # fmt: skip
+            run, started = args.out / speaker, time.time()
+            values = {"data.train": train, "train.init": args.model, "train.out": run}
+            run_training(args.adapt, *(f"{key}={value}" for key, value in values.items()))
+            minutes = (time.time() - started) / 60
+            rates = [word_errors(model, test) for test in tests for model in (args.model, run)]
+            rows.append(rates)
+            shown = " | ".join(f"{rate:.2%}" for rate in rates)
+            print(f"| {speaker} | {known} | {shown} | {minutes:.1f} |", flush=True)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    means = " | ".join(f"{sum(rates) / len(rates):.2%}" for rates in zip(*rows, strict=True))
+    print(f"| mean | | {means} | |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""A config trained from several seeds: its word error rate, with mean and spread.
+
+    python benchmarks/seeds.py --config configs/an4.yaml [--seeds 5] [key.path=value ...]
+
+Each run is scored once on the config's data.test, words as they stand, greedily and with beams.
+What is printed for one changed key against none is what that ingredient gives.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+import configs
+from benchmarks.digits import run_training
+from data import load_sources
+from eval import evaluate
+from tinyaudio import TinyAudio
+from train import Config
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--beams", type=int, default=4)
+    parser.add_argument("--out", type=Path, default=Path("runs") / "seeds")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    args = parser.parse_intermixed_args()
+    rates: list[tuple[float, float]] = []
+    try:
+        test = load_sources(configs.read_config(Config, args.config, args.overrides).data.test)
+        print(f"| seed | greedy | beam {args.beams} | minutes |\n|---|---|---|---|", flush=True)
+        for seed in range(args.seeds):
+            run, started = args.out / str(seed), time.time()
+            run_training(args.config, *args.overrides, f"train.seed={seed}", f"train.out={run}")
+            minutes = (time.time() - started) / 60
+            model = TinyAudio.from_pretrained(run)
+            summaries = [evaluate(model, test, "none", beams)[1] for beams in (1, args.beams)]
+            rates.append(tuple(summary["raw_wer"] for summary in summaries))
+            shown = " | ".join(f"{rate:.2%}" for rate in rates[-1])
+            print(f"| {seed} | {shown} | {minutes:.1f} |", flush=True)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for name, figure in (("mean", statistics.mean), ("standard deviation", statistics.stdev)):
+        if len(rates) > 1:
+            shown = " | ".join(f"{figure(column):.2%}" for column in zip(*rates, strict=True))
+            print(f"| {name} | {shown} | |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
