@@ -127,7 +127,7 @@ def read_manifest(path: Path) -> list[Utterance]:
                         audio=audio,
                         text=normalise_text(row["text"]),
                         offset=float(row.get("offset", 0.0)),
-                        duration=float(row["duration"]) if "duration" in row else None,
+                        duration=None if row.get("duration") is None else float(row["duration"]),
                         speaker=row.get("speaker", ""),
                     )
                 )

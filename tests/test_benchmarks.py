@@ -1,0 +1,98 @@
+"""The commands that print figures run, and print what they say they measure."""
+
+import json
+import re
+
+import pytest
+import soundfile
+import torch
+from conftest import ROOT, run_script
+from test_train import write_config
+
+from benchmarks.digits import write_strings
+from data import load_source
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Two speakers, each with three digits of known length, far from zero everywhere."""
+    folder, rows = tmp_path_factory.mktemp("digits"), []
+    for s, speaker in enumerate(("ann", "bob")):
+        for i, text in enumerate(("one", "two", "six")):
+            wave = 0.5 + 0.01 * torch.randn(1600 * (i + 1 + 3 * s))
+            soundfile.write(folder / f"{speaker}{i}.wav", wave.numpy(), 16_000)
+            rows.append({"audio": f"{speaker}{i}.wav", "text": text, "speaker": speaker})
+    manifest = folder / "digits.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return manifest
+
+
+def test_strings_hold_their_digits_of_one_speaker(digits, tmp_path):
+    singles = load_source(str(digits))
+    strings = load_source(str(write_strings(singles, 60, tmp_path)))
+    samples = {(u.speaker, u.text): len(u.waveform()) for u in singles}
+    assert {len(u.text.split()) for u in strings} == set(range(1, 8))
+    for u in strings:
+        waveform, words = u.waveform(), u.text.split()
+        spoken = (waveform > 0.25).sum().item()
+        assert spoken == sum(samples[u.speaker, word] for word in words)
+        silence = (len(waveform) - spoken) / 16_000
+        assert 0.09 + 0.04 * len(words) <= silence <= 0.51 + 0.41 * len(words)
+    assert {u.speaker for u in strings} == {"ann", "bob"}
+
+
+def test_digits_leaves_each_speaker_out(digits, corpus, tmp_path):
+    base = write_config(tmp_path, corpus, steps=2)
+    model = tmp_path / "run"
+    assert run_script("train.py", "--config", base).returncode == 0
+    done = run_script("benchmarks/digits.py", "--digits", digits, "--model", model, "--strings", 3,
+                      "--adapt", base, "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (ann|bob|mean) \| [\d.]+% \| [\d.]+% \|", done.stdout, re.M)
+    assert rows == ["ann", "bob", "mean"]
+    for speaker in ("ann", "bob"):
+        heard = {
+            split: {u.speaker for u in load_source(str(manifest))}
+            for split in ("train", "dev", "test")
+            for manifest in [tmp_path / "out" / f"{speaker}-{split}" / "manifest.jsonl"]
+        }
+        assert heard["test"] == {speaker} and speaker not in heard["train"] | heard["dev"]
+
+
+def test_my_voice_learns_from_some_and_scores_the_rest(digits, corpus, tmp_path):
+    base = write_config(tmp_path, corpus, steps=2)
+    assert run_script("train.py", "--config", base).returncode == 0
+    done = run_script("benchmarks/my_voice.py", "--data", digits, "--model", tmp_path / "run",
+                      "--adapt", base, "--out", tmp_path / "out")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^\| (ann|bob|mean) \|", done.stdout, re.M) == ["ann", "bob", "mean"]
+    files = {p.stem: {u.audio for u in load_source(str(p))} for p in tmp_path.glob("out/*.jsonl")}
+    for speaker, other in (("ann", "bob"), ("bob", "ann")):
+        own = files[f"{speaker}-train"] | files[f"{speaker}-test"]
+        assert len(files[f"{speaker}-train"]) == 2 and len(files[f"{speaker}-test"]) == 1
+        assert not own & files[f"{speaker}-others"]
+        assert own == files[f"{other}-others"]
+
+
+def test_seeds_trains_each_and_gives_the_spread(corpus, tmp_path):
+    done = run_script("benchmarks/seeds.py", "--config", write_config(tmp_path, corpus), "--seeds",
+                      2, "--out", tmp_path / "out", "train.steps=2")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (0|1|mean|standard deviation) \|", done.stdout, re.M)
+    assert rows == ["0", "1", "mean", "standard deviation"]
+    seeds = [json.loads((tmp_path / "out" / name / "training.json").read_text()) for name in "01"]
+    assert [training["config"]["train"]["seed"] for training in seeds] == [0, 1]
+
+
+def test_ctc_scores_the_encoder_alone():
+    done = run_script("benchmarks/ctc.py", ROOT / "samples" / "manifest.jsonl")
+    assert done.returncode == 0, done.stderr
+    rates = re.search(r"5 utterances, WER ([\d.]+)%, CER ([\d.]+)%", done.stdout)
+    assert float(rates[2]) <= float(rates[1]) < 30
+
+
+def test_a_failing_run_is_one_sentence(corpus, tmp_path):
+    done = run_script("benchmarks/seeds.py", "--config", write_config(tmp_path, corpus),
+                      "data.train=nowhere.jsonl")  # fmt: skip
+    assert done.returncode == 1 and "nowhere.jsonl: no such manifest" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
