@@ -1,10 +1,12 @@
 """Where utterances come from, and how they become batches.
 
 A source is named by a string: the path of a JSONL manifest, or `espeak:SPLIT:COUNT[:SEED]`, a
-corpus that synthesis.py speaks and lays down as a manifest like any other. `SOURCE*3` is heard
-three times an epoch, each time as augment.py varies it anew.
+corpus that synthesis.py speaks and lays down as a manifest like any other, or a pattern of parquet
+files, on disk or on the Hub (parquet.py). `SOURCE*3` is heard three times an epoch, each time as
+augment.py varies it anew.
 """
 
+import io
 import json
 import random
 import re
@@ -41,6 +43,8 @@ class DataConfig:
     max_seconds: float = 30.0
     wordless: bool = False  # train on recordings with an empty text too: noise, nothing to write
     workers: int = 0  # processes that decode audio ahead; 0: the training process itself
+    buffer: int = 500  # rows of a parquet stream that are shuffled together, for each worker
+    cache: bool = False  # download parquet files whole, once, instead of reading what is needed
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Utterance:
     """One recording and what is said in it."""
 
     id: str
-    audio: str  # path
+    audio: str | bytes  # path, or an encoded file itself
     text: str
     offset: float = 0.0  # seconds into the recording
     duration: float | None = None  # seconds; None: to its end
@@ -98,8 +102,16 @@ def load_sources(sources: tuple[str, ...]) -> list[Utterance]:
     return [utterance for source in sources for utterance in load_source(source)]
 
 
+def is_parquet(source: str) -> bool:
+    return re.search(r"\.parquet(\[:\d+\])?$", source) is not None
+
+
 def load_source(source: str) -> list[Utterance]:
     """The utterances of a source. Raises FileNotFoundError, or ValueError with what is wrong."""
+    if is_parquet(source):
+        from parquet import read_parquet  # pyarrow, which only those who stream need
+
+        return read_parquet(source)
     if repeated := re.fullmatch(r"(.+)\*(\d+)", source):
         once, times = load_source(repeated[1]), range(int(repeated[2]))
         return [replace(u, id=f"{u.id}*{n}") if n else u for n in times for u in once]
@@ -150,7 +162,8 @@ def usable(
         seconds = utterance.duration
         if seconds is None:
             try:
-                info = soundfile.info(utterance.audio)
+                audio = utterance.audio
+                info = soundfile.info(io.BytesIO(audio) if isinstance(audio, bytes) else audio)
                 seconds = info.frames / info.samplerate - utterance.offset
             except (soundfile.LibsndfileError, OSError):
                 problems["the audio file is missing or cannot be read"] += 1
@@ -166,6 +179,30 @@ def usable(
     return kept
 
 
+def plan_batches(
+    kept: list[tuple[Utterance, float]], batch_seconds: float, rng: random.Random
+) -> list[list[Utterance]]:
+    """Utterances and their seconds, sorted by length with some noise, cut to batches, shuffled."""
+    # The noise, 10 % of the length, gives every epoch other neighbours at little padding.
+    order = sorted(kept, key=lambda pair: pair[1] * rng.uniform(0.9, 1.1))
+    batches: list[list[Utterance]] = []
+    longest = 0.0
+    for utterance, seconds in order:
+        longest = max(longest, seconds)
+        if not batches or longest * (len(batches[-1]) + 1) > batch_seconds:
+            batches.append([])
+            longest = seconds
+        batches[-1].append(utterance)
+    rng.shuffle(batches)
+    return batches
+
+
+def vary(augment, seed: int, epoch: int, utterance: Utterance, waveform: Tensor) -> Tensor:
+    """What the utterance sounds like in this epoch; `augment` is an Augment or None."""
+    rng = random.Random(f"{seed}-{epoch}-{utterance.id}")
+    return augment(waveform, rng) if augment else waveform
+
+
 class Batches:
     """Batches of utterances of like length; seed and epoch alone decide which, and their order,
     and how `augment`, an Augment or nothing, varies them."""
@@ -178,54 +215,51 @@ class Batches:
             raise ValueError("none of the training utterances can be used")
 
     def plan(self, epoch: int) -> list[list[Utterance]]:
-        """The batches of an epoch: sorted by length with some noise, cut by seconds, shuffled."""
+        """The batches of an epoch."""
         rng = random.Random(f"{self.seed}-{epoch}")
-        # The noise, 10 % of the length, gives every epoch other neighbours at little padding.
-        order = sorted(self.kept, key=lambda pair: pair[1] * rng.uniform(0.9, 1.1))
-        batches: list[list[Utterance]] = []
-        longest = 0.0
-        for utterance, seconds in order:
-            longest = max(longest, seconds)
-            if not batches or longest * (len(batches[-1]) + 1) > self.cfg.batch_seconds:
-                batches.append([])
-                longest = seconds
-            batches[-1].append(utterance)
-        rng.shuffle(batches)
-        return batches
+        return plan_batches(self.kept, self.cfg.batch_seconds, rng)
 
     @property
     def seconds(self) -> float:
         return sum(seconds for _, seconds in self.kept)
 
-    def stream(self, epoch: int, start: int) -> Iterator[tuple]:
-        """Batches without end, from number `start` of an epoch on: (epoch, number of the next
-        batch, batch or None, problems). Epoch and number are the cursor to continue from.
+    def stream(self, cursor: dict) -> Iterator[tuple]:
+        """Batches without end: (cursor, batch or None, problems). The cursor, {} at the start, is
+        where to continue from: an epoch and the number of its next batch.
         Raises ValueError where a whole epoch holds nothing that can be read."""
+        epoch, start = cursor.get("epoch", 0), cursor.get("batch", 0)
         while True:
             found = start > 0
             for number, (batch, problems) in enumerate(self.loader(epoch, start), start + 1):
                 found = found or batch is not None
-                yield epoch, number, batch, problems
+                yield {"epoch": epoch, "batch": number}, batch, problems
             if not found:
                 raise ValueError("none of the training recordings can be read")
             epoch, start = epoch + 1, 0
 
-    def vary(self, epoch: int, utterance: Utterance, waveform: Tensor) -> Tensor:
-        """What the utterance sounds like in this epoch."""
-        rng = random.Random(f"{self.seed}-{epoch}-{utterance.id}")
-        return self.augment(waveform, rng) if self.augment else waveform
-
     def loader(self, epoch: int, start: int = 0) -> Iterator[tuple[Batch, Problems]]:
         """The batches of an epoch from number `start` on, with what had to be left out of each."""
+        change = partial(vary, self.augment, self.seed, epoch)
         return iter(
             torch.utils.data.DataLoader(
                 self.plan(epoch)[start:], batch_size=None, num_workers=self.cfg.workers,
-                collate_fn=partial(collate, vary=partial(self.vary, epoch)),
+                collate_fn=partial(collate, vary=change),
                 # Its own: a loader draws a seed when it starts, and a resumed run starts one more.
                 generator=torch.Generator(),
                 pin_memory=torch.cuda.is_available(),
             )
         )  # fmt: skip
+
+
+def training_batches(cfg: DataConfig, seed: int, augment=None):
+    """Batches of `data.train`: of a list of utterances, or of parquet files as they stream in."""
+    if not any(map(is_parquet, cfg.train)):
+        return Batches(load_sources(cfg.train), cfg, seed, augment)
+    if not all(map(is_parquet, cfg.train)):
+        raise ValueError(f"data.train={list(cfg.train)}: parquet files cannot stream beside others")
+    from parquet import ParquetBatches
+
+    return ParquetBatches(cfg.train, cfg, seed, augment)
 
 
 def collate(

@@ -132,8 +132,9 @@ def score(utterance: Utterance, text: str, seconds: float, normalise: Callable) 
     ref, hyp = normalise(utterance.text), normalise(text)
     S, D, insertions, _ = align(ref.split(), hyp.split())
     raw = align(normalise_text(utterance.text).split(), normalise_text(text).split())
+    audio = utterance.id if isinstance(utterance.audio, bytes) else utterance.audio
     return {
-        "audio": utterance.audio, "reference": utterance.text, "hypothesis": text,
+        "audio": audio, "reference": utterance.text, "hypothesis": text,
         "ref": ref, "hyp": hyp, "substitutions": S, "deletions": D, "insertions": insertions,
         "raw_errors": sum(raw[:3]), "seconds": round(seconds, 3),
     }  # fmt: skip

@@ -21,7 +21,7 @@ from tqdm import tqdm
 import configs
 from augment import Augment, AugmentConfig
 from checkpoints import checkpoint_folder, load_checkpoint, save_checkpoint
-from data import Batches, DataConfig, load_sources
+from data import Batches, DataConfig, load_sources, training_batches
 from eval import evaluate, write_results
 from report import draw_curve, evaluation_report, git_commit, parameter_table, plan
 from tinyaudio import ModelConfig, TinyAudio, default_device
@@ -64,8 +64,7 @@ class Progress:
     """Where a run is: what a checkpoint must know besides weights, optimizer and random state."""
 
     step: int = 0
-    epoch: int = 0
-    batch: int = 0  # of the epoch, the next to train on
+    cursor: dict = field(default_factory=dict)  # of the training data: the next batch
     best_wer: float = math.inf
     stale: int = 0  # evaluations since the best
     skipped: int = 0  # steps with an infinite gradient
@@ -111,7 +110,7 @@ def train(cfg: Config, resume: bool) -> int:
 
     # Data
     augment = Augment(cfg.augment, load_sources(cfg.augment.noise))
-    batches = Batches(load_sources(cfg.data.train), cfg.data, cfg.train.seed, augment)
+    batches = training_batches(cfg.data, cfg.train.seed, augment)
     dev, test = load_sources(cfg.data.dev), load_sources(cfg.data.test)
     problems = batches.problems
 
@@ -125,19 +124,20 @@ def train(cfg: Config, resume: bool) -> int:
     if resume:
         load_checkpoint(run, model, optimizer, progress)
     print(parameter_table(model))
-    print(f"{batches.seconds / 3600:.1f} h of speech on {device}, frozen weights {frozen_dtype}")
+    hours = f"{batches.seconds / 3600:.1f} h of" if batches.seconds else "streamed"
+    print(f"{hours} speech on {device}, frozen weights {frozen_dtype}")
 
     # Loop
     stop = catch_signals()
     log = Log(run / "metrics.jsonl", progress.step)
-    stream = batches.stream(progress.epoch, progress.batch)
+    stream = batches.stream(progress.cursor)
     started = time.monotonic() - progress.wall_seconds
     bar = tqdm(total=cfg.train.steps, initial=progress.step, desc="train", unit="step")
     clock, clock_audio = time.monotonic(), progress.audio_seconds
     while progress.step < cfg.train.steps:
         group = []
         while len(group) < cfg.train.accumulate:
-            progress.epoch, progress.batch, batch, left_out = next(stream)
+            progress.cursor, batch, left_out = next(stream)
             problems.update(left_out)
             if batch is not None:
                 group.append(batch.to(device))
@@ -156,7 +156,7 @@ def train(cfg: Config, resume: bool) -> int:
         if progress.step % cfg.train.log_every == 0 or not finite:
             speed = (progress.audio_seconds - clock_audio) / (time.monotonic() - clock)
             log.write(
-                step=progress.step, epoch=progress.epoch, loss=loss, grad_norm=norm,
+                step=progress.step, epoch=progress.cursor["epoch"], loss=loss, grad_norm=norm,
                 lr=cfg.train.lr_projector * rate, audio_per_second=speed, skipped=progress.skipped,
             )  # fmt: skip
             clock, clock_audio = time.monotonic(), progress.audio_seconds

@@ -109,15 +109,14 @@ def test_batches_waste_little_padding(corpus):
 def test_the_stream_goes_on_from_its_cursor(corpus, workers):
     """Started anywhere, across the end of an epoch too, the same batches follow."""
     batches = Batches(load_source(str(corpus)), DataConfig(batch_seconds=20, workers=workers), 1)
-    stream = batches.stream(0, 0)
+    stream = batches.stream({})
     whole = [next(stream) for _ in range(len(batches.plan(0)) + 3)]
     for start in (1, len(batches.plan(0)) - 1, len(batches.plan(0)) + 1):
-        epoch, number = whole[start - 1][:2]
-        again = batches.stream(epoch, number)
-        for expected in whole[start:]:
-            found = next(again)
-            assert found[:2] == expected[:2] and found[2].texts == expected[2].texts
-            assert torch.equal(found[2].waveforms, expected[2].waveforms)
+        again = batches.stream(whole[start - 1][0])
+        for cursor, batch, _ in whole[start:]:
+            same, found, _ = next(again)
+            assert same == cursor and found.texts == batch.texts
+            assert torch.equal(found.waveforms, batch.waveforms)
 
 
 @pytest.mark.parametrize(("grammar", "size"), [("everyday", 700), ("dictation", 100)])

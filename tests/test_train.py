@@ -371,7 +371,7 @@ def test_a_manifest_that_lies_about_a_length(tmp_path):
 def test_files_that_are_all_gone_end_a_run(tmp_path):
     """Fails if a run looks for ever for a batch in a manifest whose audio was moved."""
     gone = [Utterance(str(i), str(tmp_path / f"{i}.wav"), "seven", 0.0, 1.0) for i in range(20)]
-    stream = Batches(gone, DataConfig(batch_seconds=4), seed=0).stream(0, 0)
+    stream = Batches(gone, DataConfig(batch_seconds=4), seed=0).stream({})
     with pytest.raises(ValueError, match="none of the training recordings can be read"):
         for _ in range(50):
             next(stream)

@@ -1,0 +1,272 @@
+"""Speech in parquet files, streamed by row groups: the datasets of the Hugging Face Hub.
+
+`hf://datasets/speechbrain/LoquaciousSet/medium/train*.parquet` names one wherever a manifest can
+stand, `folder/*.parquet` the same on disk; `...parquet[:300]` is its first 300 rows. The columns
+are found by name: those of LoquaciousSet, LibriSpeech and others that hold encoded audio and text.
+
+Training never holds more than two buffers of rows: the one at hand, and the next, which is read
+meanwhile. huggingface_hub asks again after a broken connection, 429 or 500; here longer outages
+are waited out.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import fsspec
+import pyarrow
+import pyarrow.parquet
+import torch
+from huggingface_hub import hf_hub_download
+
+from data import (
+    DataConfig,
+    Problems,
+    Utterance,
+    collate,
+    normalise_text,
+    plan_batches,
+    usable,
+    vary,
+)
+
+NAMES = {  # of a column, as datasets call it
+    "audio": ("audio", "wav"),
+    "text": ("text", "sentence", "transcription", "transcript"),
+    "id": ("id", "ID", "utterance_id"),
+    "speaker": ("speaker_id", "spk_id", "client_id"),
+    "duration": ("duration",),
+}
+INTERLEAVED = 8  # files read in turns: neighbours in a file are often of one speaker
+WAITS = (5, 15, 45, 120, 300)  # seconds before another attempt
+
+
+def list_files(pattern: str) -> list[str]:
+    """The files of a pattern, in order. Raises FileNotFoundError where there are none."""
+    filesystem, path = fsspec.core.url_to_fs(pattern)
+    found = patiently(partial(filesystem.glob, path), pattern)
+    if not found:
+        raise FileNotFoundError(f"{pattern}: no such parquet files")
+    return [filesystem.unstrip_protocol(name) for name in sorted(found)]
+
+
+def patiently(attempt: Callable, name: str):
+    """What `attempt()` returns, tried again with growing waits while the network fails."""
+    for wait in (*WAITS, None):
+        try:
+            return attempt()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{name}: no such dataset or file") from None
+        except ValueError:  # a file that is not parquet, a pattern that is none
+            raise
+        except Exception as error:  # OSError, or that of the client huggingface_hub happens to use
+            reason = str(error).strip().split("\n")[0]
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            if wait is None or status in (401, 403):  # no waiting gives a token more rights
+                raise OSError(f"{name}: cannot be read ({reason})") from None
+            print(f"{name}: {reason}; trying again in {wait} s", file=sys.stderr)
+            time.sleep(wait)
+
+
+class ParquetFile:
+    """One file: its row groups, each read as a list of utterances. `cache` downloads it whole."""
+
+    def __init__(self, url: str, cache: bool = False):
+        self.url = url
+        self.file = patiently(partial(self.open, cache), url)
+        schema = self.file.schema_arrow.names
+        self.columns = {
+            field: next((name for name in names if name in schema), None)
+            for field, names in NAMES.items()
+        }
+        if missing := [field for field in ("audio", "text") if self.columns[field] is None]:
+            raise ValueError(f"{url}: no column for {' and '.join(missing)} among {schema}")
+
+    def open(self, cache: bool) -> pyarrow.parquet.ParquetFile:
+        filesystem, path = fsspec.core.url_to_fs(self.url)
+        if cache and filesystem.protocol == "hf":
+            where = filesystem.resolve_path(path)
+            local = hf_hub_download(
+                where.repo_id, where.path_in_repo, repo_type=where.repo_type,
+                revision=where.revision,
+            )  # fmt: skip
+            return pyarrow.parquet.ParquetFile(local)
+        # Exactly the bytes of the columns that are read, and no readahead into the others.
+        handle = filesystem.open(path, cache_type="none")
+        return pyarrow.parquet.ParquetFile(handle, pre_buffer=True)
+
+    def rows_in(self, group: int) -> int:
+        return self.file.metadata.row_group(group).num_rows
+
+    def read(self, group: int) -> list[Utterance]:
+        """The utterances of a row group; only the columns in use cross the network."""
+        used = [name for name in self.columns.values() if name]
+        read = partial(self.file.read_row_group, group, columns=used)
+        rows = patiently(read, self.url).to_pylist()
+        return [self.utterance(row, f"{self.url}#{group}.{i}") for i, row in enumerate(rows)]
+
+    def utterance(self, row: dict, place: str) -> Utterance:
+        value = {field: row[name] if name else None for field, name in self.columns.items()}
+        audio = value["audio"]["bytes"] if isinstance(value["audio"], dict) else value["audio"]
+        return Utterance(
+            id=str(value["id"] or place), audio=audio or b"", duration=value["duration"],
+            text=normalise_text(value["text"] or ""), speaker=str(value["speaker"] or ""),
+        )  # fmt: skip
+
+
+def read_parquet(source: str) -> list[Utterance]:
+    """All utterances of a source, or its first, with their encoded audio in memory."""
+    pattern, _, limit = source.removesuffix("]").partition("[:")
+    utterances: list[Utterance] = []
+    for url in list_files(pattern):
+        file = ParquetFile(url)
+        for group in range(file.file.num_row_groups):
+            if limit and len(utterances) >= int(limit):
+                return utterances[: int(limit)]
+            utterances += file.read(group)
+    return utterances[: int(limit)] if limit else utterances
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a shard is in the stream: the next batch of a block of rows."""
+
+    epoch: int = 0
+    files: int = 0  # the group of interleaved files
+    block: int = 0  # in these files
+    batch: int = 0  # in the block
+
+
+class ParquetBatches(torch.utils.data.IterableDataset):
+    """Batches of utterances of like length out of parquet files: what `data.Batches` is to lists.
+
+    The stream is cut into blocks of `data.buffer` rows, shuffled within; each process (rank) and
+    each of its data workers is a shard and reads the blocks that are its own. Seed and position
+    alone decide what comes next, so a run goes on at the exact row.
+    """
+
+    seconds = None  # not known before everything is read
+
+    def __init__(
+        self, sources: tuple[str, ...], cfg: DataConfig, seed: int, augment=None, rank=0, ranks=1
+    ):
+        if limited := [source for source in sources if source.endswith("]")]:
+            raise ValueError(f"{limited[0]}: a stream is trained on as a whole, without [:N]")
+        self.files = [url for source in sources for url in list_files(source)]
+        self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
+        self.rank, self.ranks, self.workers = rank, ranks, max(1, cfg.workers)
+        self.starts: list[Position] = []
+
+    def stream(self, cursor: dict) -> Iterator[tuple]:
+        """As Batches.stream: (cursor, batch or None, problems) without end; {} is the start."""
+        positions = [Position(**position) for position in cursor.get("positions", [])]
+        positions = positions or [Position()] * self.workers
+        if len(positions) != self.workers:
+            raise ValueError(
+                f"the checkpoint was written with data.workers={len(positions)}; "
+                f"with {self.workers} its rows cannot be found again"
+            )
+        turn = cursor.get("turn", 0)
+        # The loader asks its first worker first: it takes the shard whose turn it is.
+        self.starts = positions[turn:] + positions[:turn]
+        self.shards = [*range(turn, self.workers), *range(turn)]
+        loader = torch.utils.data.DataLoader(
+            self, batch_size=None, num_workers=self.cfg.workers, collate_fn=as_it_is,
+            generator=torch.Generator(), pin_memory=torch.cuda.is_available(),
+        )  # fmt: skip
+        heard = positions[turn].epoch  # the last epoch with anything in it
+        for position, batch, problems in loader:
+            heard = position.epoch if batch is not None else heard
+            if position.epoch > heard + 1:
+                raise ValueError("none of the training recordings can be read")
+            positions[turn] = position
+            turn = (turn + 1) % self.workers
+            places = [vars(place) for place in positions]
+            yield {"epoch": position.epoch, "turn": turn, "positions": places}, batch, problems
+
+    def __iter__(self) -> Iterator[tuple]:
+        """The batches of this worker's shard: (position of the next, batch, problems)."""
+        worker = torch.utils.data.get_worker_info()
+        which = worker.id if worker else 0
+        start, shard = self.starts[which], self.rank * self.workers + self.shards[which]
+        for block, utterances in self.read_ahead(self.blocks(start, shard)):
+            problems, first = Problems(), start.batch if block == start_of(start) else 0
+            kept = usable(utterances, self.cfg, problems)
+            rng = random.Random(f"{self.seed}-{block}")
+            change = partial(vary, self.augment, self.seed, block.epoch)
+            # A block without anything usable is one empty batch, so that its problems are heard of.
+            for number, batch in enumerate(plan_batches(kept, self.cfg.batch_seconds, rng) or [[]]):
+                if number >= first:
+                    loaded, left_out = collate(batch, change)
+                    problems.update(left_out)
+                    following = Position(block.epoch, block.files, block.block, number + 1)
+                    yield following, loaded, problems
+                    problems = Problems()
+
+    def blocks(self, start: Position, shard: int) -> Iterator[tuple[Position, list[tuple]]]:
+        """This shard's blocks from a position on: (position, [(file, row group), ...]).
+
+        Raises ValueError where whole epochs hold none.
+        """
+        shards, epoch, barren = self.ranks * self.workers, start.epoch, 0
+        while barren <= shards:
+            order = random.Random(f"{self.seed}-{epoch}").sample(self.files, len(self.files))
+            together = [order[i : i + INTERLEAVED] for i in range(0, len(order), INTERLEAVED)]
+            barren += 1
+            for number, urls in enumerate(together):
+                if (epoch, number) < (start.epoch, start.files):
+                    continue
+                for block, groups in enumerate(self.cut(urls)):
+                    place = Position(epoch, number, block)
+                    passed = (epoch, number, block) < (start.epoch, start.files, start.block)
+                    # Shifted by epoch and files: no shard is left without a block for good.
+                    if not passed and (epoch + number + block) % shards == shard:
+                        barren = 0
+                        yield place, groups
+            epoch += 1
+        raise ValueError(f"{self.files[0]} and the other files hold no rows for every data worker")
+
+    def cut(self, urls: list[str]) -> Iterator[list[tuple]]:
+        """The row groups of several files in turns, cut into blocks of `data.buffer` rows."""
+        files = [ParquetFile(url, self.cfg.cache) for url in urls]
+        most = max(file.file.num_row_groups for file in files)
+        block, rows = [], 0
+        for group in range(most):
+            for file in files:
+                if group < file.file.num_row_groups:
+                    block.append((file, group))
+                    rows += file.rows_in(group)
+                if rows >= self.cfg.buffer:
+                    yield block
+                    block, rows = [], 0
+        if block:
+            yield block
+
+    def read_ahead(self, blocks: Iterator[tuple]) -> Iterator[tuple[Position, list[Utterance]]]:
+        """Each block's utterances; the next block is read while this one is trained on."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting = None
+            for place, groups in blocks:
+                reading = place, pool.submit(read_block, groups)
+                if waiting:
+                    yield waiting[0], waiting[1].result()
+                waiting = reading
+            if waiting:
+                yield waiting[0], waiting[1].result()
+
+
+def as_it_is(item):
+    return item
+
+
+def read_block(groups: list[tuple]) -> list[Utterance]:
+    return [utterance for file, group in groups for utterance in file.read(group)]
+
+
+def start_of(position: Position) -> Position:
+    """Its block's position, at the first batch."""
+    return Position(position.epoch, position.files, position.block)

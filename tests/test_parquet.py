@@ -1,0 +1,264 @@
+"""Parquet streams: every row once an epoch, in an order that a run can go on in, whatever fails."""
+
+import io
+import json
+import signal
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import requires
+from stand_in_hub import stand_in_hub
+from test_train import assert_same_run, signal_when, train, write_config
+
+pa = requires("pyarrow")
+import pyarrow.parquet as pq  # noqa: E402
+
+from data import DataConfig, load_source, training_batches  # noqa: E402
+from parquet import ParquetBatches, ParquetFile  # noqa: E402
+
+
+def encoded(i: int, seconds: float) -> bytes:
+    file, rng = io.BytesIO(), np.random.default_rng(i)
+    soundfile.write(file, rng.normal(0, 0.1, int(16_000 * seconds)), 16_000, format="FLAC")
+    return file.getvalue()
+
+
+def loquacious(i: int) -> dict:
+    seconds = 0.3 + (i * 7 % 10) / 10
+    return {"ID": f"utt{i}", "duration": seconds, "wav": {"bytes": encoded(i, seconds), "path": ""},
+            "spk_id": f"s{i % 3}", "sex": "f", "text": f"UTTERANCE {i}"}  # fmt: skip
+
+
+def librispeech(i: int) -> dict:
+    seconds = 0.3 + (i * 7 % 10) / 10
+    return {"file": f"{i}.flac", "audio": {"bytes": encoded(i, seconds), "path": f"{i}.flac"},
+            "text": f"UTTERANCE {i}", "speaker_id": 100 + i % 3, "chapter_id": 7,
+            "id": f"utt{i}"}  # fmt: skip
+
+
+def parquet_bytes(rows: list[dict], group: int = 4) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), file, row_group_size=group)
+    return file.getvalue()
+
+
+def dataset(layout=loquacious, files: int = 3, rows: int = 10) -> dict[str, bytes]:
+    return {
+        f"medium/train-{n:05}.parquet": parquet_bytes([layout(n * rows + i) for i in range(rows)])
+        for n in range(files)
+    }
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory) -> str:
+    """Thirty rows in three files on disk, as a pattern."""
+    folder = tmp_path_factory.mktemp("parquet")
+    for name, data in dataset().items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+    return str(folder / "medium" / "train*.parquet")
+
+
+def texts_of(stream, epochs: int = 1) -> list[str]:
+    """The texts of the first epochs, in order."""
+    texts = []
+    for cursor, batch, _ in stream:
+        if cursor["epoch"] >= epochs:
+            return texts
+        texts += batch.texts
+    raise AssertionError("the stream ended")
+
+
+@pytest.mark.parametrize("layout", [loquacious, librispeech])
+def test_layouts_of_the_hub(layout, tmp_path):
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes([layout(i) for i in range(10)]))
+    utterances = load_source(str(tmp_path / "*.parquet"))
+    assert [u.text for u in utterances] == [f"utterance {i}" for i in range(10)]
+    assert [u.id for u in utterances] == [f"utt{i}" for i in range(10)]
+    assert len({u.speaker for u in utterances}) == 3
+    waveform, _ = soundfile.read(io.BytesIO(encoded(3, 0.4)), dtype="float32")
+    assert torch.equal(utterances[3].waveform(), torch.from_numpy(waveform))
+    few = load_source(str(tmp_path / "*.parquet[:6]"))
+    assert [u.id for u in few] == [f"utt{i}" for i in range(6)]
+
+
+@pytest.mark.parametrize("buffer", [5, 100])
+def test_an_epoch_holds_every_row_once_and_is_shuffled(local, buffer):
+    cfg = DataConfig(train=(local,), batch_seconds=3, buffer=buffer)
+    batches = training_batches(cfg, seed=0)
+    both = texts_of(batches.stream({}), epochs=2)
+    assert sorted(both[:30]) == sorted(both[30:]) == sorted(f"utterance {i}" for i in range(30))
+    assert both[:30] != both[30:] and both[:30] != sorted(both[:30])
+    assert texts_of(training_batches(cfg, seed=1).stream({})) != both[:30]
+
+
+def test_batches_are_of_like_length_within_the_buffer(local):
+    cfg = DataConfig(train=(local,), batch_seconds=3, buffer=30)
+    for (_, batch, _), _ in zip(training_batches(cfg, seed=0).stream({}), range(10), strict=False):
+        assert batch.waveforms.shape[1] * len(batch.texts) <= 16_000 * 4.5
+        assert batch.lengths.max() <= 1.6 * batch.lengths.min()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ranks_and_workers_share_the_rows(local, workers):
+    cfg = DataConfig(train=(local,), batch_seconds=3, buffer=4, workers=workers)
+    shares = []
+    for rank in (0, 1):
+        batches = ParquetBatches((local,), cfg, seed=0, rank=rank, ranks=2)
+        # Workers may be an epoch apart: count what each says of its first.
+        seen: list[str] = []
+        for cursor, batch, _ in batches.stream({}):
+            if min(place["epoch"] for place in cursor["positions"]) > 0:
+                break
+            turn = (cursor["turn"] - 1) % max(1, workers)
+            seen += batch.texts if cursor["positions"][turn]["epoch"] == 0 else []
+        shares.append(seen)
+    assert all(shares)
+    assert sorted(shares[0] + shares[1]) == sorted(f"utterance {i}" for i in range(30))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_stream_goes_on_at_the_exact_row(local, workers):
+    """From the cursor of any batch, through JSON, the same batches follow."""
+    cfg = DataConfig(train=(local,), batch_seconds=3, buffer=8, workers=workers)
+    stream = training_batches(cfg, seed=0).stream({})
+    whole = [next(stream) for _ in range(30)]
+    for start in (1, 4, 7, 18):
+        cursor = json.loads(json.dumps(whole[start - 1][0]))
+        again = training_batches(cfg, seed=0).stream(cursor)
+        for expected, batch, _ in whole[start : start + 8]:
+            found = next(again)
+            assert found[0] == expected and found[1].texts == batch.texts
+            assert torch.equal(found[1].waveforms, batch.waveforms)
+
+
+def test_another_number_of_workers_cannot_go_on(local):
+    cursor, _, _ = next(training_batches(DataConfig(train=(local,)), seed=0).stream({}))
+    batches = training_batches(DataConfig(train=(local,), workers=2), seed=0)
+    with pytest.raises(ValueError, match=r"written with data\.workers=1"):
+        next(batches.stream(cursor))
+
+
+def test_rows_that_cannot_be_used_are_counted(tmp_path):
+    rows = [loquacious(i) for i in range(4)]
+    rows[0]["wav"]["bytes"] = b"not audio"
+    rows[1]["text"] = ""
+    rows[2]["wav"]["bytes"] = None
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes(rows))
+    batches = training_batches(DataConfig(train=(str(tmp_path / "a.parquet"),)), seed=0)
+    _, batch, problems = next(batches.stream({}))
+    assert batch.texts == ["utterance 3"]
+    assert problems == {"the audio file is missing or cannot be read": 2, "no words in the text": 1}
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes(rows[:3]))
+    with pytest.raises(ValueError, match="none of the training recordings can be read"):
+        for _ in training_batches(DataConfig(train=(str(tmp_path / "a.parquet"),)), 0).stream({}):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("train", "sentence"),
+    [
+        (("nowhere/*.parquet",), r"nowhere/\*.parquet: no such parquet files"),
+        (("{local}[:9]",), "without"),
+        (("{local}", "some.jsonl"), "cannot stream beside others"),
+    ],
+)
+def test_what_cannot_be_streamed_is_said(local, train, sentence):
+    train = tuple(source.format(local=local) for source in train)
+    with pytest.raises((OSError, ValueError), match=sentence):
+        training_batches(DataConfig(train=train), seed=0)
+
+
+def test_columns_without_a_known_name(tmp_path):
+    pq.write_table(pa.table({"sound": [b"x"], "text": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="no column for audio among"):
+        ParquetFile(str(tmp_path / "a.parquet"))
+
+
+def test_a_run_streams_and_resumes(local, corpus, tmp_path):
+    """train.py on parquet files: killed and resumed, it ends as the run that nothing interrupts."""
+    stream = [f"data.train={local}", "data.buffer=8", "data.workers=2"]
+    runs = []
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        config = write_config(tmp_path / name, corpus)
+        run = tmp_path / name / "run"
+        if name == "killed":
+            first = run / "checkpoints" / "step-0000002"
+            status, _ = signal_when(first.exists, signal.SIGKILL, config, *stream)
+            assert status == -signal.SIGKILL
+        done = train(config, *stream, *(["--resume"] if name == "killed" else []))
+        assert done.returncode == 0, done.stderr
+        runs.append(run)
+    assert_same_run(*runs)
+
+
+HUB = "hf://datasets/speech/spoken/medium/train*.parquet"
+
+
+@pytest.fixture
+def hub(tmp_path):
+    files = dataset() | {"README.md": b"# spoken"}
+    with stand_in_hub({"datasets/speech/spoken": {"main": files}}, tmp_path / "home") as server:
+        yield server
+
+
+LIST_TEXTS = f"""
+import sys
+sys.path[:0] = ["tests"]
+import parquet
+from test_parquet import texts_of
+from data import DataConfig, training_batches
+parquet.WAITS = (0.1, 0.1)
+if __name__ == "__main__":
+    cfg = DataConfig(train=({HUB!r},), batch_seconds=3, buffer=8, workers=WORKERS, cache=CACHE)
+    print("\\n".join(texts_of(training_batches(cfg, seed=0).stream({{}}))))
+"""
+
+
+def listing(workers: int = 0, cache: bool = False) -> str:
+    return LIST_TEXTS.replace("WORKERS", str(workers)).replace("CACHE", str(cache))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_hub_is_streamed_as_the_disk_is(hub, local, workers):
+    done = hub.run(listing(workers))
+    assert done.returncode == 0, done.stderr
+    texts = done.stdout.split("\n")[:-1]
+    assert sorted(texts) == sorted(f"utterance {i}" for i in range(30))
+
+
+def test_failures_on_the_way_change_nothing(hub):
+    calm = hub.run(listing()).stdout
+    hub.failures += ["drop", 429, 500, "drop", 503, "drop"]
+    done = hub.run(listing())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == calm and not hub.failures
+
+
+def test_an_outage_ends_in_one_sentence(hub):
+    hub.failures += [500] * 10_000
+    done = hub.run("import huggingface_hub.utils._http as http\nhttp.time.sleep = lambda s: None\n"
+                   + listing())  # fmt: skip
+    assert done.returncode == 1 and "train-0000" in done.stderr
+    assert "cannot be read" in done.stderr.strip().splitlines()[-1]
+
+
+def test_only_the_columns_in_use_cross_the_network(hub):
+    rows = [loquacious(i) | {"spectrogram": np.random.default_rng(i).bytes(200_000)}
+            for i in range(10)]  # fmt: skip
+    data = parquet_bytes(rows)
+    hub.repos["datasets/speech/spoken"]["main"] = {"medium/train-0.parquet": data}
+    audio = sum(len(row["wav"]["bytes"]) for row in rows)
+    assert hub.run(listing()).returncode == 0
+    # The first epoch and, read ahead, the second.
+    assert audio < hub.sent < 2 * audio + 200_000 < len(data)
+
+
+def test_a_cached_dataset_is_downloaded_once(hub):
+    first, sent = hub.run(listing(cache=True)), hub.sent
+    assert first.returncode == 0, first.stderr
+    again = hub.run(listing(cache=True))
+    assert again.stdout == first.stdout and hub.sent == sent > 0
