@@ -46,6 +46,11 @@ class DataConfig:
     buffer: int = 500  # rows of a parquet stream that are shuffled together, for each worker
     cache: bool = False  # download parquet files whole, once, instead of reading what is needed
 
+    def __post_init__(self):
+        for name in ("train", "dev", "test"):
+            if not getattr(self, name):
+                raise ValueError(f"data.{name}: expected at least one source of recordings")
+
 
 @dataclass(frozen=True)
 class Utterance:

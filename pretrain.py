@@ -38,8 +38,8 @@ from tinyaudio import (
     HubertConfig,
     Qwen3,
     Qwen3Config,
-    default_device,
     normalise,
+    pick_device,
 )
 from train import TrainConfig, learning_rate
 
@@ -123,7 +123,7 @@ def train_hubert(
     on from those that an earlier call wrote to `init`.
     """
     torch.manual_seed(seed)
-    device = default_device()
+    device = pick_device()
     cfg = DataConfig(batch_seconds=32.0, workers=1, wordless=True)
     augment = Augment(replace(AUGMENT, noise=noise), load_sources(noise))
     batches = Batches(load_sources(sources + noise), cfg, seed, augment)

@@ -782,7 +782,7 @@ class TinyAudio(nn.Module):
 
         Raises FileNotFoundError or ValueError that says what is missing or does not fit.
         """
-        device = device or default_device()
+        device = pick_device(device or "auto")
         dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
         folder = checkpoint_folder(dir_or_repo)
         config = read_config(folder)
@@ -838,11 +838,18 @@ class TinyAudio(nn.Module):
                 save_adapter(getattr(self, part), folder / f"{part}_lora", getattr(self.cfg, part))
 
 
-def default_device() -> str:
-    """The fastest device there is: cuda, mps or cpu."""
-    if torch.cuda.is_available():
+def pick_device(name: str = "auto") -> str:
+    """`name`, or for auto the fastest device there is: cuda, mps or cpu. Raises ValueError."""
+    if name == "auto" and torch.cuda.is_available():
         return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "auto":
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # unknown; or this torch is built without it
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name}: cannot be used on this machine ({reason})") from None
+    return name
 
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "tiny-audio"

@@ -24,7 +24,7 @@ from checkpoints import checkpoint_folder, load_checkpoint, save_checkpoint
 from data import Batches, DataConfig, load_sources, training_batches
 from eval import evaluate, write_results
 from report import draw_curve, evaluation_report, git_commit, parameter_table, plan
-from tinyaudio import ModelConfig, TinyAudio, default_device
+from tinyaudio import ModelConfig, TinyAudio, pick_device
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,18 @@ class TrainConfig:
     weight_decay: float = 0.01
     clip: float = 1.0  # of the gradient's norm
     precision: str = "auto"  # fp32, bf16, fp16; auto: bf16 where the device is fast at it
-    device: str = "auto"
+    device: str = "auto"  # cuda, mps, cpu; auto: the fastest there is
     seed: int = 0
     log_every: int = 10
     eval_every: int = 200  # steps; on data.dev
     save_every: int = 100
     patience: int = 0  # stop after so many evaluations without a better WER; 0: never
     max_bad_steps: int = 10  # stop after so many steps in a row with an infinite gradient
+
+    def __post_init__(self):
+        for name in ("steps", "accumulate", "log_every", "eval_every", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"train.{name}={getattr(self, name)}: expected at least 1")
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ def train(cfg: Config, resume: bool) -> int:
         shutil.rmtree(run / "checkpoints", ignore_errors=True)
         (run / "training.json").unlink(missing_ok=True)
     torch.manual_seed(cfg.train.seed)
-    device = default_device() if cfg.train.device == "auto" else cfg.train.device
+    device = pick_device(cfg.train.device)
     frozen_dtype, autocast, scaler = precision(cfg.train.precision, device)
 
     # Data
