@@ -245,12 +245,12 @@ def make_optimizer(model: TinyAudio, cfg: TrainConfig) -> torch.optim.AdamW:
 def precision(name: str, device: str):
     """The choices of number format, in one place: (dtype of frozen weights, autocast, scaler).
 
-    Trained weights are always float32. bf16 pays on GPUs since Ampere and on CPUs with AMX tiles;
-    fp16 needs its loss scaled against underflow.
+    Trained weights are always float32. bf16 pays on GPUs since Ampere and on CPUs that multiply it
+    (AMX, AVX-512 BF16); fp16 needs its loss scaled against underflow.
     """
     kind = torch.device(device).type
     if name == "auto":
-        fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_amx_tile_supported}
+        fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_avx512_bf16_supported}
         name = "bf16" if kind in fast and fast[kind]() else "fp16" if kind == "cuda" else "fp32"
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if name not in dtypes:
