@@ -29,6 +29,7 @@ from audio import SAMPLE_RATE
 from augment import Augment, AugmentConfig
 from checkpoints import fuse_weight_norm, read_tensors
 from data import Batches, DataConfig, load_source, load_sources, pad
+from devices import pick_device
 from eval import cer, wer
 from synthesis import sentences
 from tinyaudio import (
@@ -39,7 +40,6 @@ from tinyaudio import (
     Qwen3,
     Qwen3Config,
     normalise,
-    pick_device,
 )
 from train import TrainConfig, learning_rate
 

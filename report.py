@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from torch import nn
+from tqdm import tqdm
 
 from eval import RESAMPLES, align, errors
 
@@ -81,6 +82,22 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
         f"B - A {wer_b - wer_a:+.2%} (95 % interval {low:+.2%} to {high:+.2%}); "
         f"B is better in {(difference < 0).mean():.1%} of {RESAMPLES} resamples"
     )
+
+
+class Log:
+    """metrics.jsonl, one JSON object a line, and the same numbers on the screen."""
+
+    def __init__(self, path: Path, step: int):
+        """Keeps the lines up to `step`: a resumed run writes the later ones again."""
+        self.path = path
+        lines = path.read_text().splitlines(keepends=True) if path.exists() and step else []
+        whole = (line for line in lines if line.endswith("\n"))  # kill -9 may leave half a one
+        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+
+    def write(self, **row) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
 
 def draw_curve(run: Path) -> None:

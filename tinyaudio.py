@@ -34,6 +34,7 @@ from checkpoints import (
     read_safetensors,
     save_tensors,
 )
+from devices import inference_dtype, pick_device
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
 
@@ -783,7 +784,7 @@ class TinyAudio(nn.Module):
         Raises FileNotFoundError or ValueError that says what is missing or does not fit.
         """
         device = pick_device(device or "auto")
-        dtype = dtype or (torch.float32 if device == "cpu" else torch.bfloat16)
+        dtype = dtype or inference_dtype(device)
         folder = checkpoint_folder(dir_or_repo)
         config = read_config(folder)
         if config.get("model_type") != "tiny_audio":
@@ -836,20 +837,6 @@ class TinyAudio(nn.Module):
         for part in ("encoder", "decoder"):
             if lora_layers(getattr(self, part)):
                 save_adapter(getattr(self, part), folder / f"{part}_lora", getattr(self.cfg, part))
-
-
-def pick_device(name: str = "auto") -> str:
-    """`name`, or for auto the fastest device there is: cuda, mps or cpu. Raises ValueError."""
-    if name == "auto" and torch.cuda.is_available():
-        return "cuda"
-    if name == "auto":
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # unknown; or this torch is built without it
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name}: cannot be used on this machine ({reason})") from None
-    return name
 
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "tiny-audio"

@@ -11,7 +11,6 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -22,9 +21,10 @@ import configs
 from augment import Augment, AugmentConfig
 from checkpoints import checkpoint_folder, load_checkpoint, save_checkpoint
 from data import Batches, DataConfig, load_sources, training_batches
+from devices import pick_device, precision
 from eval import evaluate, write_results
-from report import draw_curve, evaluation_report, git_commit, parameter_table, plan
-from tinyaudio import ModelConfig, TinyAudio, pick_device
+from report import Log, draw_curve, evaluation_report, git_commit, parameter_table, plan
+from tinyaudio import ModelConfig, TinyAudio
 
 
 @dataclass(frozen=True)
@@ -242,26 +242,6 @@ def make_optimizer(model: TinyAudio, cfg: TrainConfig) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=cfg.weight_decay)
 
 
-def precision(name: str, device: str):
-    """The choices of number format, in one place: (dtype of frozen weights, autocast, scaler).
-
-    Trained weights are always float32. bf16 pays on GPUs since Ampere and on CPUs that multiply it
-    (AMX, AVX-512 BF16); fp16 needs its loss scaled against underflow.
-    """
-    kind = torch.device(device).type
-    if name == "auto":
-        fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_avx512_bf16_supported}
-        name = "bf16" if kind in fast and fast[kind]() else "fp16" if kind == "cuda" else "fp32"
-    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if name not in dtypes:
-        raise ValueError(f"train.precision={name}: expected auto, {', '.join(dtypes)}")
-    dtype = dtypes[name]
-    autocast = torch.autocast(kind, dtype) if name != "fp32" else nullcontext()
-    # On the CPU there is no memory to save, and float32 weights are cast once a step.
-    frozen = torch.float32 if kind == "cpu" else dtype
-    return frozen, autocast, torch.amp.GradScaler(kind, enabled=name == "fp16")
-
-
 def catch_signals() -> list[int]:
     """Ctrl-C and SIGTERM end the run after the step at hand: a list that then holds the signal."""
     caught: list[int] = []
@@ -290,22 +270,6 @@ def evaluate_dev(model: TinyAudio, dev: list, cfg: DataConfig, autocast) -> dict
         _, summary = evaluate(model, dev, normalizer="none")
     model.train()
     return {"dev_loss": total / tokens, "dev_wer": summary["raw_wer"]}
-
-
-class Log:
-    """metrics.jsonl, one JSON object a line, and the same numbers on the screen."""
-
-    def __init__(self, path: Path, step: int):
-        """Keeps the lines up to `step`: a resumed run writes the later ones again."""
-        self.path = path
-        lines = path.read_text().splitlines(keepends=True) if path.exists() and step else []
-        whole = (line for line in lines if line.endswith("\n"))  # kill -9 may leave half a one
-        path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
-
-    def write(self, **row) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
 
 
 def finish(run: Path, cfg: Config, model: TinyAudio, progress: Progress, test: list) -> None:

@@ -1,0 +1,39 @@
+"""The choices of device and number format, with machines that are not here pretended."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from devices import inference_dtype, pick_device, precision
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, False, "cuda"), (False, True, "mps"), (False,) * 2 + ("cpu",)],
+)
+def test_the_fastest_device_is_picked(cuda, mps, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick_device() == expected
+    assert pick_device("cpu") == "cpu"  # asked for by name, that one
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_sentence(name):
+    with pytest.raises(ValueError, match=f"device {name}: cannot be used on this machine"):
+        pick_device(name)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_cpu_trains_in_bf16_where_that_is_faster(fast, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    frozen, autocast, scaler = precision("auto", "cpu")
+    assert frozen == torch.float32 and not scaler.is_enabled()
+    assert isinstance(autocast, torch.autocast if fast else nullcontext)
+
+
+def test_fp16_scales_its_loss():
+    frozen, autocast, scaler = precision("fp16", "cpu")
+    assert frozen == torch.float32 and autocast.fast_dtype == torch.float16 and scaler.is_enabled()
+    assert inference_dtype("cpu") == torch.float32 and inference_dtype("mps") == torch.bfloat16
