@@ -255,6 +255,11 @@ def load_checkpoint(run: Path, model, optimizer, progress) -> None:
     folders = sorted(f for f in (run / "checkpoints").glob("step-*") if not f.suffix)
     if not folders:
         raise FileNotFoundError(f"{run}/checkpoints: no checkpoint to resume from")
+    values = json.loads((folders[-1] / "progress.json").read_text())
+    if values.keys() != asdict(progress).keys():
+        raise ValueError(f"{folders[-1]}: was written by another version; start the run anew")
+    for key, value in values.items():
+        setattr(progress, key, value)
     model.load_trained(folders[-1])
     tensors = read_safetensors(folders[-1] / "optimizer.safetensors")
     torch.set_rng_state(tensors.pop("rng"))
@@ -265,5 +270,3 @@ def load_checkpoint(run: Path, model, optimizer, progress) -> None:
         number, key = name.split(".")
         state.setdefault(int(number), {})[key] = tensor
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-    for key, value in json.loads((folders[-1] / "progress.json").read_text()).items():
-        setattr(progress, key, value)

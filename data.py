@@ -84,6 +84,10 @@ class Batch:
         lengths = self.lengths.to(device, non_blocking=True)
         return Batch(self.waveforms.to(device, non_blocking=True), lengths, self.texts)
 
+    def pin_memory(self) -> "Batch":
+        """For the DataLoader: copies to a GPU then overlap with what it computes."""
+        return Batch(self.waveforms.pin_memory(), self.lengths.pin_memory(), self.texts)
+
 
 def normalise_text(text: str) -> str:
     """The rule for training texts and for `raw_wer`: lower case, no punctuation.
@@ -103,23 +107,19 @@ class Problems(Counter):
             print(f"{name}: left out {count} utterances: {reason}", file=sys.stderr)
 
 
-def load_sources(sources: tuple[str, ...]) -> list[Utterance]:
-    return [utterance for source in sources for utterance in load_source(source)]
+def load_sources(sources: tuple[str, ...], cache: bool = False) -> list[Utterance]:
+    return [utterance for source in sources for utterance in load_source(source, cache)]
 
 
-def is_parquet(source: str) -> bool:
-    return re.search(r"\.parquet(\[:\d+\])?$", source) is not None
-
-
-def load_source(source: str) -> list[Utterance]:
+def load_source(source: str, cache: bool = False) -> list[Utterance]:
     """The utterances of a source. Raises FileNotFoundError, or ValueError with what is wrong."""
-    if is_parquet(source):
+    if repeated := re.fullmatch(r"(.+)\*(\d+)", source):
+        once, times = load_source(repeated[1], cache), range(int(repeated[2]))
+        return [replace(u, id=f"{u.id}*{n}") if n else u for n in times for u in once]
+    if re.search(r"\.parquet(\[:\d+\])?$", source):
         from parquet import read_parquet  # pyarrow, which only those who stream need
 
-        return read_parquet(source)
-    if repeated := re.fullmatch(r"(.+)\*(\d+)", source):
-        once, times = load_source(repeated[1]), range(int(repeated[2]))
-        return [replace(u, id=f"{u.id}*{n}") if n else u for n in times for u in once]
+        return read_parquet(source, cache)
     if source.startswith("espeak:"):
         source = str(espeak_corpus(source))
     if not Path(source).is_file():
@@ -232,6 +232,8 @@ class Batches:
         """Batches without end: (cursor, batch or None, problems). The cursor, {} at the start, is
         where to continue from: an epoch and the number of its next batch.
         Raises ValueError where a whole epoch holds nothing that can be read."""
+        if cursor and "batch" not in cursor:
+            raise ValueError("the checkpoint is of a parquet stream, not of this training data")
         epoch, start = cursor.get("epoch", 0), cursor.get("batch", 0)
         while True:
             found = start > 0
@@ -242,7 +244,7 @@ class Batches:
                 raise ValueError("none of the training recordings can be read")
             epoch, start = epoch + 1, 0
 
-    def loader(self, epoch: int, start: int = 0) -> Iterator[tuple[Batch, Problems]]:
+    def loader(self, epoch: int, start: int = 0) -> Iterator[tuple[Batch | None, dict[str, int]]]:
         """The batches of an epoch from number `start` on, with what had to be left out of each."""
         change = partial(vary, self.augment, self.seed, epoch)
         return iter(
@@ -258,9 +260,10 @@ class Batches:
 
 def training_batches(cfg: DataConfig, seed: int, augment=None):
     """Batches of `data.train`: of a list of utterances, or of parquet files as they stream in."""
-    if not any(map(is_parquet, cfg.train)):
+    streamed = [".parquet" in source for source in cfg.train]
+    if not any(streamed):
         return Batches(load_sources(cfg.train), cfg, seed, augment)
-    if not all(map(is_parquet, cfg.train)):
+    if not all(streamed):
         raise ValueError(f"data.train={list(cfg.train)}: parquet files cannot stream beside others")
     from parquet import ParquetBatches
 
@@ -269,8 +272,8 @@ def training_batches(cfg: DataConfig, seed: int, augment=None):
 
 def collate(
     utterances: list[Utterance], vary: Callable[[Utterance, Tensor], Tensor] | None = None
-) -> tuple[Batch | None, Problems]:
-    """Decode, vary and pad a batch; None where nothing of it can be used."""
+) -> tuple[Batch | None, dict[str, int]]:
+    """Decode, vary and pad a batch, None where nothing of it can be used; problems by reason."""
     problems, waveforms, texts = Problems(), [], []
     for utterance in utterances:
         try:
@@ -286,7 +289,7 @@ def collate(
             continue
         waveforms.append(vary(utterance, waveform) if vary else waveform)
         texts.append(utterance.text)
-    return (pad(waveforms, texts) if waveforms else None), problems
+    return (pad(waveforms, texts) if waveforms else None), dict(problems)
 
 
 def pad(waveforms: list[Tensor], texts: list[str]) -> Batch:

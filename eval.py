@@ -155,7 +155,7 @@ def summarise(results: list[dict]) -> dict:
     edits = [errors(r) for r in results]
     raw_words = sum(len(normalise_text(r["reference"]).split()) for r in results)
     low, high = bootstrap(edits, words)
-    silent = [r["hyp"] for r in results if not r["ref"]]
+    silent = [r["hypothesis"] for r in results if not normalise_text(r["reference"])]
     return {
         "wer": sum(edits) / max(1, sum(words)), "wer_low": low, "wer_high": high,
         "cer": cer([r["ref"] for r in results], [r["hyp"] for r in results]),

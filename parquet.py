@@ -4,17 +4,18 @@
 stand, `folder/*.parquet` the same on disk; `...parquet[:300]` is its first 300 rows. The columns
 are found by name: those of LoquaciousSet, LibriSpeech and others that hold encoded audio and text.
 
-Training never holds more than two buffers of rows: the one at hand, and the next, which is read
-meanwhile. huggingface_hub asks again after a broken connection, 429 or 500; here longer outages
-are waited out.
+A stream holds two buffers of rows for each data worker: the one at hand, and the next, which is
+read meanwhile. huggingface_hub asks again after a broken connection, 429 or 500, for some seconds;
+here outages of up to eight minutes are waited out.
 """
 
 import random
 import sys
-import time
+import threading
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import fsspec
@@ -22,6 +23,7 @@ import pyarrow
 import pyarrow.parquet
 import torch
 from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from data import (
     DataConfig,
@@ -39,10 +41,10 @@ NAMES = {  # of a column, as datasets call it
     "text": ("text", "sentence", "transcription", "transcript"),
     "id": ("id", "ID", "utterance_id"),
     "speaker": ("speaker_id", "spk_id", "client_id"),
-    "duration": ("duration",),
 }
 INTERLEAVED = 8  # files read in turns: neighbours in a file are often of one speaker
 WAITS = (5, 15, 45, 120, 300)  # seconds before another attempt
+BARREN = 20  # batches in a row without anything usable, and a stream is given up
 
 
 def list_files(pattern: str) -> list[str]:
@@ -54,22 +56,33 @@ def list_files(pattern: str) -> list[str]:
     return [filesystem.unstrip_protocol(name) for name in sorted(found)]
 
 
-def patiently(attempt: Callable, name: str):
-    """What `attempt()` returns, tried again with growing waits while the network fails."""
+def patiently(attempt: Callable, name: str, stop: threading.Event | None = None):
+    """What `attempt()` returns, tried again with growing waits while a network fails; when `stop`
+    is set it waits no longer.
+
+    Raises FileNotFoundError, ValueError for what is not parquet, or OSError, with the name.
+    """
+    local, stop = "://" not in name or name.startswith("file://"), stop or threading.Event()
     for wait in (*WAITS, None):
         try:
             return attempt()
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{name}: no such dataset or file") from None
-        except ValueError:  # a file that is not parquet, a pattern that is none
-            raise
+        except ValueError as error:
+            raise ValueError(f"{name}: {first_line(error)}") from None
         except Exception as error:  # OSError, or that of the client huggingface_hub happens to use
-            reason = str(error).strip().split("\n")[0]
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            if wait is None or status in (401, 403):  # no waiting gives a token more rights
-                raise OSError(f"{name}: cannot be read ({reason})") from None
-            print(f"{name}: {reason}; trying again in {wait} s", file=sys.stderr)
-            time.sleep(wait)
+            # With a cache, a Hub that cannot be reached is a missing entry of the cache.
+            unreached = isinstance(error, LocalEntryNotFoundError)
+            if isinstance(error, FileNotFoundError) and not unreached:
+                raise FileNotFoundError(f"{name}: no such dataset or file") from None
+            status = getattr(getattr(error, "response", None), "status_code", 500)
+            refused = 400 <= status < 500 and status not in (408, 429)
+            if wait is None or local or refused or stop.is_set():
+                raise OSError(f"{name}: cannot be read ({first_line(error)})") from None
+            print(f"{name}: {first_line(error)}; trying again in {wait} s", file=sys.stderr)
+            stop.wait(wait)
+
+
+def first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
 
 
 class ParquetFile:
@@ -96,34 +109,32 @@ class ParquetFile:
             )  # fmt: skip
             return pyarrow.parquet.ParquetFile(local)
         # Exactly the bytes of the columns that are read, and no readahead into the others.
-        handle = filesystem.open(path, cache_type="none")
-        return pyarrow.parquet.ParquetFile(handle, pre_buffer=True)
+        return pyarrow.parquet.ParquetFile(filesystem.open(path, cache_type="none"))
 
     def rows_in(self, group: int) -> int:
         return self.file.metadata.row_group(group).num_rows
 
-    def read(self, group: int) -> list[Utterance]:
+    def read(self, group: int, stop: threading.Event | None = None) -> list[Utterance]:
         """The utterances of a row group; only the columns in use cross the network."""
         used = [name for name in self.columns.values() if name]
         read = partial(self.file.read_row_group, group, columns=used)
-        rows = patiently(read, self.url).to_pylist()
+        rows = patiently(read, self.url, stop).to_pylist()
         return [self.utterance(row, f"{self.url}#{group}.{i}") for i, row in enumerate(rows)]
 
     def utterance(self, row: dict, place: str) -> Utterance:
         value = {field: row[name] if name else None for field, name in self.columns.items()}
         audio = value["audio"]["bytes"] if isinstance(value["audio"], dict) else value["audio"]
-        return Utterance(
-            id=str(value["id"] or place), audio=audio or b"", duration=value["duration"],
-            text=normalise_text(value["text"] or ""), speaker=str(value["speaker"] or ""),
-        )  # fmt: skip
+        name, speaker = (value[k] if value[k] is not None else "" for k in ("id", "speaker"))
+        text = normalise_text(value["text"] or "")
+        return Utterance(str(name) or place, audio or b"", text, speaker=str(speaker))
 
 
-def read_parquet(source: str) -> list[Utterance]:
+def read_parquet(source: str, cache: bool = False) -> list[Utterance]:
     """All utterances of a source, or its first, with their encoded audio in memory."""
     pattern, _, limit = source.removesuffix("]").partition("[:")
     utterances: list[Utterance] = []
     for url in list_files(pattern):
-        file = ParquetFile(url)
+        file = ParquetFile(url, cache)
         for group in range(file.file.num_row_groups):
             if limit and len(utterances) >= int(limit):
                 return utterances[: int(limit)]
@@ -144,9 +155,9 @@ class Position:
 class ParquetBatches(torch.utils.data.IterableDataset):
     """Batches of utterances of like length out of parquet files: what `data.Batches` is to lists.
 
-    The stream is cut into blocks of `data.buffer` rows, shuffled within; each process (rank) and
-    each of its data workers is a shard and reads the blocks that are its own. Seed and position
-    alone decide what comes next, so a run goes on at the exact row.
+    The stream is cut into blocks of `data.buffer` rows or little more, shuffled within; each
+    process (rank) and each of its data workers is a shard and reads the blocks that are its own.
+    Files, settings and position decide what comes next: a run goes on at the exact row.
     """
 
     seconds = None  # not known before everything is read
@@ -154,57 +165,76 @@ class ParquetBatches(torch.utils.data.IterableDataset):
     def __init__(
         self, sources: tuple[str, ...], cfg: DataConfig, seed: int, augment=None, rank=0, ranks=1
     ):
-        if limited := [source for source in sources if source.endswith("]")]:
-            raise ValueError(f"{limited[0]}: a stream is trained on as a whole, without [:N]")
+        if parts := [source for source in sources if not source.endswith(".parquet")]:
+            raise ValueError(f"{parts[0]}: a stream is trained on as a whole, without [:N] or *N")
         self.files = [url for source in sources for url in list_files(source)]
         self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
         self.rank, self.ranks, self.workers = rank, ranks, max(1, cfg.workers)
+        order = (seed, ranks, self.workers, cfg.buffer, cfg.batch_seconds, cfg.min_seconds,
+                 cfg.max_seconds, cfg.wordless)  # fmt: skip
+        self.fingerprint = zlib.crc32(repr((self.files, order)).encode())
         self.starts: list[Position] = []
 
     def stream(self, cursor: dict) -> Iterator[tuple]:
         """As Batches.stream: (cursor, batch or None, problems) without end; {} is the start."""
-        positions = [Position(**position) for position in cursor.get("positions", [])]
-        positions = positions or [Position()] * self.workers
-        if len(positions) != self.workers:
+        if cursor and cursor.get("fingerprint") != self.fingerprint:
             raise ValueError(
-                f"the checkpoint was written with data.workers={len(positions)}; "
-                f"with {self.workers} its rows cannot be found again"
+                "the checkpoint is of other training data: its rows can be found again only with "
+                "the same files, seed and data settings (workers and buffer too)"
             )
-        turn = cursor.get("turn", 0)
+        positions = [Position(**position) for position in cursor.get("positions", [])]
+        positions, turn = positions or [Position()] * self.workers, cursor.get("turn", 0)
         # The loader asks its first worker first: it takes the shard whose turn it is.
         self.starts = positions[turn:] + positions[:turn]
         self.shards = [*range(turn, self.workers), *range(turn)]
         loader = torch.utils.data.DataLoader(
-            self, batch_size=None, num_workers=self.cfg.workers, collate_fn=as_it_is,
-            generator=torch.Generator(), pin_memory=torch.cuda.is_available(),
+            self, batch_size=None, num_workers=self.cfg.workers, generator=torch.Generator(),
+            pin_memory=torch.cuda.is_available(),
         )  # fmt: skip
-        heard = positions[turn].epoch  # the last epoch with anything in it
-        for position, batch, problems in loader:
-            heard = position.epoch if batch is not None else heard
-            if position.epoch > heard + 1:
-                raise ValueError("none of the training recordings can be read")
+        barren, reasons = 0, Problems()
+        for item in loader:
+            if isinstance(item, Exception):
+                raise item
+            position, batch, problems = item
+            barren = barren + 1 if batch is None else 0
+            reasons = Problems() if batch is not None else reasons
+            reasons.update(problems)
+            if barren == BARREN:
+                found = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+                raise ValueError(f"{self.files[0]} ...: nothing that can be trained on ({found})")
             positions[turn] = position
             turn = (turn + 1) % self.workers
-            places = [vars(place) for place in positions]
-            yield {"epoch": position.epoch, "turn": turn, "positions": places}, batch, problems
+            yield {
+                "epoch": min(place.epoch for place in positions), "turn": turn,
+                "positions": [vars(place) for place in positions], "fingerprint": self.fingerprint,
+            }, batch, problems  # fmt: skip
 
-    def __iter__(self) -> Iterator[tuple]:
-        """The batches of this worker's shard: (position of the next, batch, problems)."""
+    def __iter__(self) -> Iterator:
+        """The batches of this worker's shard: (position of the next, batch, problems).
+
+        An error is the last item: raised in a worker it would arrive wrapped in a traceback.
+        """
         worker = torch.utils.data.get_worker_info()
         which = worker.id if worker else 0
-        start, shard = self.starts[which], self.rank * self.workers + self.shards[which]
-        for block, utterances in self.read_ahead(self.blocks(start, shard)):
-            problems, first = Problems(), start.batch if block == start_of(start) else 0
+        shard = self.rank * self.workers + self.shards[which]
+        try:
+            yield from self.batches(self.starts[which], shard)
+        except (OSError, ValueError) as error:
+            yield error
+
+    def batches(self, start: Position, shard: int) -> Iterator[tuple]:
+        for block, utterances in read_ahead(self.blocks(start, shard)):
+            problems = Problems()
             kept = usable(utterances, self.cfg, problems)
             rng = random.Random(f"{self.seed}-{block}")
             change = partial(vary, self.augment, self.seed, block.epoch)
             # A block without anything usable is one empty batch, so that its problems are heard of.
             for number, batch in enumerate(plan_batches(kept, self.cfg.batch_seconds, rng) or [[]]):
-                if number >= first:
+                following = replace(block, batch=number + 1)
+                if replace(start, batch=0) != block or number >= start.batch:
                     loaded, left_out = collate(batch, change)
                     problems.update(left_out)
-                    following = Position(block.epoch, block.files, block.block, number + 1)
-                    yield following, loaded, problems
+                    yield following, loaded, dict(problems)
                     problems = Problems()
 
     def blocks(self, start: Position, shard: int) -> Iterator[tuple[Position, list[tuple]]]:
@@ -246,27 +276,21 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         if block:
             yield block
 
-    def read_ahead(self, blocks: Iterator[tuple]) -> Iterator[tuple[Position, list[Utterance]]]:
-        """Each block's utterances; the next block is read while this one is trained on."""
-        with ThreadPoolExecutor(1) as pool:
-            waiting = None
+
+def read_ahead(blocks: Iterator[tuple]) -> Iterator[tuple[Position, list[Utterance]]]:
+    """Each block's utterances; the next block is read while this one is trained on."""
+    stop = threading.Event()  # a stream that is closed does not wait for a network
+
+    def read(groups: list[tuple]) -> list[Utterance]:
+        return [u for file, group in groups if not stop.is_set() for u in file.read(group, stop)]
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            waiting = []
             for place, groups in blocks:
-                reading = place, pool.submit(read_block, groups)
-                if waiting:
-                    yield waiting[0], waiting[1].result()
-                waiting = reading
-            if waiting:
-                yield waiting[0], waiting[1].result()
-
-
-def as_it_is(item):
-    return item
-
-
-def read_block(groups: list[tuple]) -> list[Utterance]:
-    return [utterance for file, group in groups for utterance in file.read(group)]
-
-
-def start_of(position: Position) -> Position:
-    """Its block's position, at the first batch."""
-    return Position(position.epoch, position.files, position.block)
+                waiting.append((place, pool.submit(read, groups)))
+                if len(waiting) == 2:
+                    place, reading = waiting.pop(0)
+                    yield place, reading.result()
+        finally:
+            stop.set()

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from audio import SAMPLE_RATE
 from augment import Augment, AugmentConfig
 from checkpoints import fuse_weight_norm, read_tensors
-from data import Batches, DataConfig, load_source, load_sources, pad
+from data import Batch, Batches, DataConfig, Problems, load_source, load_sources, pad
 from devices import pick_device
 from eval import cer, wer
 from synthesis import sentences
@@ -133,7 +133,7 @@ def train_hubert(
     stream = itertools.chain.from_iterable(batches.loader(epoch) for epoch in itertools.count())
     print(f"hubert: {batches.seconds / 3600:.1f} h of speech, on {device}", flush=True)
     started, losses = time.time(), []
-    for step, (batch, _) in enumerate(itertools.islice(stream, steps), 1):
+    for step, batch in enumerate(itertools.islice(readable(stream, batches.problems), steps), 1):
         batch = batch.to(device)
         targets = [encode_letters(text) for text in batch.texts]
         with torch.autocast(device, torch.bfloat16):
@@ -155,6 +155,15 @@ def train_hubert(
             refs, hyps = [u.text for u in dev], transcribe_ctc(model, dev)
             print(f"hubert dev WER {wer(refs, hyps):.2%}  CER {cer(refs, hyps):.2%}", flush=True)
             save_hubert(model, folder)
+    batches.problems.report("pretraining data")
+
+
+def readable(stream: Iterator[tuple], problems: Problems) -> Iterator[Batch]:
+    """The batches in which anything can be used; what cannot is counted."""
+    for batch, left_out in stream:
+        problems.update(left_out)
+        if batch is not None:
+            yield batch
 
 
 def ctc_logits(model: nn.ModuleDict, waveforms: Tensor, lengths: Tensor, mask: bool = False):
@@ -163,7 +172,7 @@ def ctc_logits(model: nn.ModuleDict, waveforms: Tensor, lengths: Tensor, mask: b
     x, frames = hubert.feature_extractor(normalise(waveforms, lengths), lengths)
     x = hubert.feature_projection(x)
     if mask:  # spans of 10 frames, as HuBERT hides them, on average a tenth of all frames
-        starts = (torch.rand(x.shape[:2]) < 0.01).float()[:, None]
+        starts = (torch.rand(x.shape[:2], device=x.device) < 0.01).float()[:, None]
         spans = F.max_pool1d(F.pad(starts, (9, 0)), 10, stride=1)[:, 0] > 0
         x = torch.where(spans[..., None], hubert.masked_spec_embed.to(x.dtype), x)
     return model["lm_head"](hubert.encoder(x, frames)), frames

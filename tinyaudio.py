@@ -796,15 +796,21 @@ class TinyAudio(nn.Module):
         model.load_trained(folder)
         return model.to(dtype).eval()
 
-    def load_trained(self, folder: Path) -> None:
-        """Read projector and adapters of a saved model. Raises ValueError where they do not fit."""
+    def load_trained(self, folder: Path, partly: bool = False) -> None:
+        """Read projector and adapters of a saved model. Raises ValueError where they do not fit.
+
+        With `partly`, an adapter that the folder lacks stays as it is: it was not trained there.
+        """
         try:
             self.projector.load_state_dict(read_safetensors(folder / "projector.safetensors"))
         except RuntimeError as error:
             raise ValueError(f"{folder}: the projector does not fit config.json. {error}") from None
         for part in ("encoder", "decoder"):
-            if lora_layers(getattr(self, part)):
-                load_adapter(getattr(self, part), folder / f"{part}_lora")
+            adapter = folder / f"{part}_lora"
+            if lora_layers(getattr(self, part)) and (adapter.is_dir() or not partly):
+                load_adapter(getattr(self, part), adapter)
+            elif adapter.is_dir() and partly:
+                raise ValueError(f"{adapter}: cannot go on from it with model.{part}_lora.r=0")
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write config.json, projector, adapters and the tokenizer's files.

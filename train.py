@@ -116,14 +116,16 @@ def train(cfg: Config, resume: bool) -> int:
     # Data
     augment = Augment(cfg.augment, load_sources(cfg.augment.noise))
     batches = training_batches(cfg.data, cfg.train.seed, augment)
-    dev, test = load_sources(cfg.data.dev), load_sources(cfg.data.test)
+    dev, test = (load_sources(s, cfg.data.cache) for s in (cfg.data.dev, cfg.data.test))
     problems = batches.problems
 
     # Model and optimizer
     model = TinyAudio.from_config(cfg.model, device, frozen_dtype).train()
     if cfg.train.init:
-        model.load_trained(checkpoint_folder(cfg.train.init))
+        model.load_trained(checkpoint_folder(cfg.train.init), partly=True)
     model.projector.requires_grad_(cfg.train.lr_projector > 0)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("train.lr_projector=0 and no LoRA: nothing would be trained")
     optimizer = make_optimizer(model, cfg.train)
     progress = Progress()
     if resume:
@@ -162,7 +164,8 @@ def train(cfg: Config, resume: bool) -> int:
             speed = (progress.audio_seconds - clock_audio) / (time.monotonic() - clock)
             log.write(
                 step=progress.step, epoch=progress.cursor["epoch"], loss=loss, grad_norm=norm,
-                lr=cfg.train.lr_projector * rate, audio_per_second=speed, skipped=progress.skipped,
+                lr=max(group["lr"] for group in optimizer.param_groups), audio_per_second=speed,
+                skipped=progress.skipped,
             )  # fmt: skip
             clock, clock_audio = time.monotonic(), progress.audio_seconds
         if progress.bad >= cfg.train.max_bad_steps:

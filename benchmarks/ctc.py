@@ -22,7 +22,10 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="score the first so many utterances only")
     args = parser.parse_args()
     try:
-        model = hubert_ctc(args.encoder).eval()
+        try:
+            model = hubert_ctc(args.encoder).eval()
+        except RuntimeError as error:  # of load_state_dict
+            raise ValueError(f"{args.encoder}: not of pretrain.py's size. {error}") from None
         for source in args.data:
             utterances = load_source(source)[: args.limit]
             refs, hyps = [u.text for u in utterances], transcribe_ctc(model, utterances)

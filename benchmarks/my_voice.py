@@ -2,14 +2,15 @@
 
     python benchmarks/my_voice.py --data data/an4/dev.jsonl [--speakers 4]
 
-Of each speaker's recordings the first 60 % are learned from, as configs/my_voice.yaml says; the
-rest are scored. The speakers must be strangers to the model.
+Of each speaker's recordings, at least two, the first 60 % are learned from, as the config says;
+the rest are scored. The speakers must be strangers to the model.
 """
 
 import argparse
 import json
 import sys
 import time
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def write_manifest(utterances: list[Utterance], path: Path) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="data/an4/dev.jsonl")
+    parser.add_argument("--data", default="data/an4/dev.jsonl", help="JSONL manifest")
     parser.add_argument("--model", default=str(DEFAULT_MODEL))
     parser.add_argument("--adapt", default="configs/my_voice.yaml", help="config of the adaptation")
     parser.add_argument("--speakers", type=int, help="the first so many only")
@@ -41,10 +42,12 @@ def main() -> int:
         print("| speaker | recordings | WER before | after | others before | after | minutes |")
         print("|---|---|---|---|---|---|---|")
         rows = []
-        for speaker in sorted({u.speaker for u in utterances})[: args.speakers]:
+        counts = Counter(u.speaker for u in utterances)
+        speakers = sorted(speaker for speaker, count in counts.items() if count > 1)
+        for speaker in speakers[: args.speakers]:
             own = [u for u in utterances if u.speaker == speaker]
             others = [u for u in utterances if u.speaker != speaker]
-            known = round(len(own) * SHARE)
+            known = int(len(own) * SHARE) or 1
             train = write_manifest(own[:known], args.out / f"{speaker}-train.jsonl")
             tests = [write_manifest(own[known:], args.out / f"{speaker}-test.jsonl"),
                      write_manifest(others, args.out / f"{speaker}-others.jsonl")]  # fmt: skip

@@ -82,6 +82,9 @@ def test_recordings_without_words_are_counted_apart():
     )
     only_noise = summarise(results[1:]) | {"normalizer": "none", "rtfx": 1.0}
     assert "WER" not in evaluation_report(results[1:], only_noise)
+    # A hesitation is a word, though Whisper's rule leaves none of it.
+    uh = score(Utterance("", "x.wav", "uh"), "a", 1.0, text_normaliser("whisper"))
+    assert uh["ref"] == "" and summarise([uh])["silent"] == 0
 
 
 def test_results_and_comparison(tmp_path):

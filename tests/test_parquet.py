@@ -3,6 +3,7 @@
 import io
 import json
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,11 +135,48 @@ def test_the_stream_goes_on_at_the_exact_row(local, workers):
             assert torch.equal(found[1].waveforms, batch.waveforms)
 
 
-def test_another_number_of_workers_cannot_go_on(local):
-    cursor, _, _ = next(training_batches(DataConfig(train=(local,)), seed=0).stream({}))
-    batches = training_batches(DataConfig(train=(local,), workers=2), seed=0)
-    with pytest.raises(ValueError, match=r"written with data\.workers=1"):
+@pytest.mark.parametrize(
+    ("change", "seed"),
+    [({"workers": 2}, 0), ({"buffer": 9}, 0), ({"batch_seconds": 4.0}, 0), ({}, 1)],
+)
+def test_other_settings_cannot_go_on(local, corpus, change, seed):
+    """They would give another order: rows would be heard twice or never, without a word."""
+    cfg = DataConfig(train=(local,), buffer=8)
+    cursor, _, _ = next(training_batches(cfg, seed=0).stream({}))
+    batches = training_batches(replace(cfg, **change), seed=seed)
+    with pytest.raises(ValueError, match="of other training data"):
         next(batches.stream(cursor))
+    listed = training_batches(DataConfig(train=(str(corpus),)), seed=0)
+    with pytest.raises(ValueError, match="of a parquet stream"):
+        next(listed.stream(cursor))
+
+
+def test_workers_far_apart_with_rows_that_cannot_be_read(tmp_path):
+    """Many workers and few blocks: some are epochs ahead, and nothing is wrong with that."""
+    rows = [loquacious(i) for i in range(20)]
+    for row in rows[:4]:
+        row["wav"]["bytes"] = b"not audio"
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes(rows))
+    cfg = DataConfig(train=(str(tmp_path / "a.parquet"),), batch_seconds=2, buffer=4, workers=3)
+    stream = training_batches(cfg, seed=0).stream({})
+    epochs = [next(stream)[0]["epoch"] for _ in range(60)]
+    assert epochs == sorted(epochs) and epochs[-1] > 3
+
+
+def test_an_error_in_a_worker_is_one_sentence(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"PAR1, or so it says")
+    for workers in (0, 1):
+        cfg = DataConfig(train=(str(tmp_path / "a.parquet"),), workers=workers)
+        with pytest.raises(ValueError, match=r"a\.parquet: ") as caught:
+            next(training_batches(cfg, seed=0).stream({}))
+        assert "Traceback" not in str(caught.value)
+
+
+def test_a_disk_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("threading.Event.wait", lambda *_: pytest.fail("waited"))
+    (tmp_path / "spark.parquet").mkdir()
+    with pytest.raises(OSError, match=r"spark\.parquet: cannot be read"):
+        load_source(str(tmp_path / "spark.parquet"))
 
 
 def test_rows_that_cannot_be_used_are_counted(tmp_path):
@@ -152,7 +190,9 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path):
     assert batch.texts == ["utterance 3"]
     assert problems == {"the audio file is missing or cannot be read": 2, "no words in the text": 1}
     (tmp_path / "a.parquet").write_bytes(parquet_bytes(rows[:3]))
-    with pytest.raises(ValueError, match="none of the training recordings can be read"):
+    with pytest.raises(
+        ValueError, match=r"nothing that can be trained on \(.*no words in the text"
+    ):
         for _ in training_batches(DataConfig(train=(str(tmp_path / "a.parquet"),)), 0).stream({}):
             pass
 
@@ -162,6 +202,7 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path):
     [
         (("nowhere/*.parquet",), r"nowhere/\*.parquet: no such parquet files"),
         (("{local}[:9]",), "without"),
+        (("{local}*2",), "without"),
         (("{local}", "some.jsonl"), "cannot stream beside others"),
     ],
 )
@@ -224,10 +265,11 @@ def listing(workers: int = 0, cache: bool = False) -> str:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_hub_is_streamed_as_the_disk_is(hub, local, workers):
+    """The same files in the same order give the same stream."""
     done = hub.run(listing(workers))
     assert done.returncode == 0, done.stderr
-    texts = done.stdout.split("\n")[:-1]
-    assert sorted(texts) == sorted(f"utterance {i}" for i in range(30))
+    cfg = DataConfig(train=(local,), batch_seconds=3, buffer=8, workers=workers)
+    assert done.stdout.split("\n")[:-1] == texts_of(training_batches(cfg, seed=0).stream({}))
 
 
 def test_failures_on_the_way_change_nothing(hub):
@@ -238,12 +280,32 @@ def test_failures_on_the_way_change_nothing(hub):
     assert done.stdout == calm and not hub.failures
 
 
-def test_an_outage_ends_in_one_sentence(hub):
+def test_a_closed_stream_does_not_wait_for_the_network(hub):
+    """As when a run is stopped, or its steps are done, during an outage."""
+    code = listing().replace("(0.1, 0.1)", "(600,)").split("    print(")[0] + (
+        "    import time\n"
+        "    stream = training_batches(cfg, seed=0).stream({})\n"
+        "    next(stream)\n"
+        "    def fail(): raise OSError('the line is dead')\n"
+        "    parquet.ParquetFile.read = lambda self, group, stop: parquet.patiently(\n"
+        "        fail, self.url, stop)\n"
+        "    for _ in range(4): next(stream)\n"
+        "    time.sleep(1)\n"
+        "    stream.close()\n"
+        "    print('closed')\n"
+    )
+    done = hub.run(code)
+    assert done.stdout == "closed\n" and "trying again in 600 s" in done.stderr
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_an_outage_ends_in_one_sentence(hub, cache):
     hub.failures += [500] * 10_000
     done = hub.run("import huggingface_hub.utils._http as http\nhttp.time.sleep = lambda s: None\n"
-                   + listing())  # fmt: skip
-    assert done.returncode == 1 and "train-0000" in done.stderr
-    assert "cannot be read" in done.stderr.strip().splitlines()[-1]
+                   + listing(cache=cache))  # fmt: skip
+    assert done.returncode == 1 and "trying again in 0.1 s" in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert "train-0000" in last and "cannot be read" in last
 
 
 def test_only_the_columns_in_use_cross_the_network(hub):

@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from stand_in_hub import stand_in_hub
 from test_tinyaudio import PAIR, TEXTS, make, noises, trained
 
+from checkpoints import load_checkpoint
 from data import Batches, DataConfig, Utterance, collate, pad
-from train import TrainConfig, learning_rate, make_optimizer, train_step
+from train import Progress, TrainConfig, learning_rate, make_optimizer, train_step
 
 LORA = {"r": 4, "alpha": 8, "dropout": 0.1}
 
@@ -315,6 +316,30 @@ def test_a_run_goes_on_from_a_saved_model(whole, corpus, tmp_path):
     assert moved == {"projector.safetensors": False, "decoder_lora": True}
     first = metrics(after)[0]["loss"]
     assert abs(first - metrics(before)[-1]["dev_loss"]) < abs(first - metrics(before)[0]["loss"])
+
+
+def test_lora_starts_on_a_trained_projector(corpus, tmp_path):
+    """The two stages of configs/a40.yaml; and no way back that would drop an adapter silently."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    config = write_config(tmp_path, corpus, steps=2, eval_every=2)
+    off = ["model.encoder_lora.r=0", "model.decoder_lora.r=0"]
+    assert train(config, *off, f"train.out={first}").returncode == 0
+    assert not (first / "encoder_lora").exists()
+    done = train(config, f"train.init={first}", f"train.out={second}")
+    assert done.returncode == 0, done.stderr
+    assert (second / "encoder_lora").is_dir() and (second / "decoder_lora").is_dir()
+    done = train(config, *off, f"train.init={second}")
+    assert done.returncode == 1 and "with model.encoder_lora.r=0" in done.stderr
+    done = train(config, *off, "train.lr_projector=0")
+    assert done.returncode == 1 and "nothing would be trained" in done.stderr
+
+
+def test_a_checkpoint_of_another_version_is_refused(whole, tmp_path):
+    run = shutil.copytree(whole[1], tmp_path / "run")
+    (progress,) = run.glob("checkpoints/*/progress.json")
+    progress.write_text('{"step": 6, "epoch": 0, "batch": 3}')
+    with pytest.raises(ValueError, match="was written by another version"):
+        load_checkpoint(run, None, None, Progress())
 
 
 def test_a_run_cannot_go_on_from_another_shape(whole, corpus, tmp_path):
