@@ -122,7 +122,7 @@ def evaluate(
     problems.report("evaluation")
     if not results:
         raise ValueError("none of the utterances can be read")
-    summary = summarise(results) | {"normalizer": normalizer}
+    summary = summarise(results) | {"normalizer": normalizer, "beams": beams}
     summary["rtfx"] = summary["audio_seconds"] / elapsed
     return results, summary
 

@@ -441,7 +441,7 @@ def main() -> None:
     parser.add_argument("--hubert-steps", type=int, default=11_000)
     parser.add_argument("--hubert-lr", type=float, default=2.5e-3)
     parser.add_argument("--hubert-init", type=Path, help="go on from this folder's weights")
-    parser.add_argument("--qwen3-steps", type=int, default=3000)
+    parser.add_argument("--qwen3-steps", type=int, default=5000)
     parser.add_argument("--data", nargs="+", default=["espeak:train:40000"], help="hubert's speech")
     parser.add_argument("--noise", nargs="+", default=[], help="recordings for hubert to ignore")
     parser.add_argument("--out", type=Path, default=MODELS)

@@ -18,7 +18,8 @@ def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str
     if s["words"]:
         lines += [
             f"WER {s['wer']:.2%}  (95 % interval {s['wer_low']:.2%} to {s['wer_high']:.2%})   "
-            f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}",
+            f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}, "
+            + (f"beam {s['beams']}" if s["beams"] > 1 else "greedy"),
             f"  {s['substitutions']} substitutions, {s['deletions']} deletions, {s['insertions']} "
             f"insertions in {s['words']} words, {s['utterances']} utterances, "
             f"{s['audio_seconds'] / 60:.1f} minutes of audio, {s['rtfx']:.0f}x real time",

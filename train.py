@@ -47,6 +47,7 @@ class TrainConfig:
     log_every: int = 10
     eval_every: int = 200  # steps; on data.dev
     save_every: int = 100
+    beams: int = 1  # of the test after training; during it evaluation is greedy
     patience: int = 0  # stop after so many evaluations without a better WER; 0: never
     max_bad_steps: int = 10  # stop after so many steps in a row with an infinite gradient
 
@@ -279,7 +280,7 @@ def finish(run: Path, cfg: Config, model: TinyAudio, progress: Progress, test: l
     """Score the best model on data.test, print five transcripts, write training.json."""
     model.load_trained(run)
     model.eval()
-    results, summary = evaluate(model, test)
+    results, summary = evaluate(model, test, beams=cfg.train.beams)
     write_results(run, results, summary | {"model": str(run), "data": list(cfg.data.test)})
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     training = {
