@@ -6,10 +6,12 @@ import pytest
 import torch
 from conftest import ROOT, assert_near, requires, run_script
 
+import configs
 from checkpoints import read_tensors
 from data import load_source
 from eval import evaluate
 from tinyaudio import Hubert, Qwen3, TinyAudio, Tokenizer, load_audio, normalise
+from train import Config
 
 MODELS = ROOT / "models"
 SAMPLES = ROOT / "samples" / "manifest.jsonl"
@@ -76,6 +78,12 @@ def lora_tensors(part):
     from safetensors.torch import load_file
 
     return load_file(MODELS / "tiny-audio" / f"{part}_lora" / "adapter_model.safetensors").items()
+
+
+@pytest.mark.parametrize("name", ["my_voice", "digits"])
+def test_configs_that_go_on_from_the_shipped_model_fit_it(name):
+    cfg = configs.read_config(Config, ROOT / "configs" / f"{name}.yaml")
+    TinyAudio.from_config(cfg.model).load_trained(ROOT / cfg.train.init, partly=True)
 
 
 def test_frozen_weights_are_stored_in_bf16():
