@@ -47,7 +47,7 @@ def main() -> int:
         for speaker in speakers[: args.speakers]:
             own = [u for u in utterances if u.speaker == speaker]
             others = [u for u in utterances if u.speaker != speaker]
-            known = int(len(own) * SHARE) or 1
+            known = round(len(own) * SHARE)
             train = write_manifest(own[:known], args.out / f"{speaker}-train.jsonl")
             tests = [write_manifest(own[known:], args.out / f"{speaker}-test.jsonl"),
                      write_manifest(others, args.out / f"{speaker}-others.jsonl")]  # fmt: skip
