@@ -30,7 +30,7 @@ def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str
             f"{s['silent']} recordings without words: something written on {s['hallucinated']} "
             f"({s['hallucinated'] / s['silent']:.1%})"
         )
-    if abs(s["raw_wer"] - s["wer"]) > 5e-5:
+    if s["words"] and abs(s["raw_wer"] - s["wer"]) > 5e-5:
         lines.append(
             f"  The two differ: the {s['normalizer']} normaliser rewrites words (it joins "
             '"two nine eight" into 298, and the like), which changes both errors and their base.'
