@@ -158,6 +158,13 @@ def read_manifest(path: Path) -> list[Utterance]:
     return utterances
 
 
+def write_manifest(path: Path, rows: list[dict]) -> Path:
+    """What `read_manifest` reads: a JSON object a line. Returns the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
 def usable(
     utterances: list[Utterance], cfg: DataConfig, problems: Problems
 ) -> list[tuple[Utterance, float]]:

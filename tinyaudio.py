@@ -786,13 +786,7 @@ class TinyAudio(nn.Module):
         device = pick_device(device or "auto")
         dtype = dtype or inference_dtype(device)
         folder = checkpoint_folder(dir_or_repo)
-        config = read_config(folder)
-        if config.get("model_type") != "tiny_audio":
-            raise ValueError(f"{folder}: config.json is not a Tiny Audio model's")
-        for part in ("encoder", "decoder"):
-            if (folder / config[part]).is_dir():  # carried along, or beside the folder
-                config[part] = str(folder / config[part])
-        model = cls.from_config(configs.build(ModelConfig(), config), device, dtype)
+        model = cls.from_config(saved_config(folder), device, dtype)
         model.load_trained(folder)
         return model.to(dtype).eval()
 
@@ -843,6 +837,20 @@ class TinyAudio(nn.Module):
         for part in ("encoder", "decoder"):
             if lora_layers(getattr(self, part)):
                 save_adapter(getattr(self, part), folder / f"{part}_lora", getattr(self.cfg, part))
+
+
+def saved_config(folder: Path) -> ModelConfig:
+    """What a saved model is made of; an encoder and decoder that came along are named as folders.
+
+    Raises FileNotFoundError or ValueError where it is none.
+    """
+    config = read_config(folder)
+    if config.get("model_type") != "tiny_audio":
+        raise ValueError(f"{folder}: config.json is not a Tiny Audio model's")
+    for part in ("encoder", "decoder"):
+        if (folder / config[part]).is_dir():  # carried along, or beside the folder
+            config[part] = str(folder / config[part])
+    return configs.build(ModelConfig(), config)
 
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "tiny-audio"

@@ -24,7 +24,7 @@ from data import Batches, DataConfig, load_sources, training_batches
 from devices import pick_device, precision
 from eval import evaluate, write_results
 from report import Log, draw_curve, evaluation_report, git_commit, parameter_table, plan
-from tinyaudio import ModelConfig, TinyAudio
+from tinyaudio import ModelConfig, TinyAudio, saved_config
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,13 @@ def main() -> int:
     args = parser.parse_intermixed_args()
     try:
         cfg = configs.read_config(Config, args.config, args.overrides)
+        if cfg.train.init:  # the model is as it was there, but for what this config names
+            saved = Config(model=saved_config(checkpoint_folder(cfg.train.init)))
+            cfg = configs.read_config(Config, args.config, args.overrides, saved)
         if args.dry_run:
-            print(plan(TinyAudio.from_config(cfg.model, weights=False), cfg))
+            model = TinyAudio.from_config(cfg.model, weights=False)
+            choose_trained(model, cfg.train)
+            print(plan(model, cfg))
             return 0
         return train(cfg, args.resume)
     except (OSError, ValueError) as error:
@@ -124,9 +129,7 @@ def train(cfg: Config, resume: bool) -> int:
     model = TinyAudio.from_config(cfg.model, device, frozen_dtype).train()
     if cfg.train.init:
         model.load_trained(checkpoint_folder(cfg.train.init), partly=True)
-    model.projector.requires_grad_(cfg.train.lr_projector > 0)
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ValueError("train.lr_projector=0 and no LoRA: nothing would be trained")
+    choose_trained(model, cfg.train)
     optimizer = make_optimizer(model, cfg.train)
     progress = Progress()
     if resume:
@@ -231,6 +234,13 @@ def learning_rate(step: int, cfg: TrainConfig) -> float:
         return (step + 1) / cfg.warmup
     done = (step - cfg.warmup) / max(1, cfg.steps - cfg.warmup)
     return cfg.lr_floor + (1 - cfg.lr_floor) * (1 + math.cos(math.pi * done)) / 2
+
+
+def choose_trained(model: TinyAudio, cfg: TrainConfig) -> None:
+    """LoRA is trained, and the projector unless its learning rate is 0. Raises ValueError."""
+    model.projector.requires_grad_(cfg.lr_projector > 0)
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("train.lr_projector=0 and no LoRA: nothing would be trained")
 
 
 def make_optimizer(model: TinyAudio, cfg: TrainConfig) -> torch.optim.AdamW:

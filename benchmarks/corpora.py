@@ -24,6 +24,9 @@ from pathlib import Path
 
 import soundfile
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from data import write_manifest
+
 
 def an4(folder: Path) -> Iterator[dict]:
     """Lines `<s> ENTER SIX </s> (an251-fash-b)`, in test without <s>; NIST SPHERE files."""
@@ -122,10 +125,8 @@ def main() -> int:
     if not splits:
         print(f"{args.download}: holds no recordings of {args.corpus}", file=sys.stderr)
         return 1
-    folder.mkdir(parents=True, exist_ok=True)
     for split, rows in splits.items():
-        path = folder / f"{split}.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        path = write_manifest(folder / f"{split}.jsonl", rows)
         hours = sum(row["duration"] for row in rows) / 3600
         print(f"{path}: {len(rows)} recordings, {hours:.2f} h")
     return 0

@@ -8,9 +8,7 @@ FSDD's licence is share-alike: what is adapted here is measured and not shipped.
 """
 
 import argparse
-import json
 import random
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,11 +18,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from audio import SAMPLE_RATE
-from data import Utterance, load_source
-from eval import evaluate
-from tinyaudio import DEFAULT_MODEL, TinyAudio
-
-ROOT = Path(__file__).parents[1]
+from benchmarks.runs import run_training, word_errors
+from data import Utterance, load_source, write_manifest
+from tinyaudio import DEFAULT_MODEL
 
 
 def write_strings(digits: list[Utterance], count: int, folder: Path) -> Path:
@@ -51,9 +47,7 @@ def write_strings(digits: list[Utterance], count: int, folder: Path) -> Path:
             "audio": f"{i:04d}.flac", "text": " ".join(digit.text for digit in said),
             "speaker": speaker, "duration": len(waveform) / SAMPLE_RATE,
         })  # fmt: skip
-    manifest = folder / "manifest.jsonl"
-    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return manifest
+    return write_manifest(folder / "manifest.jsonl", rows)
 
 
 def main() -> int:
@@ -72,7 +66,7 @@ def main() -> int:
             own = [digit for digit in digits if digit.speaker == speaker]
             others = [digit for digit in digits if digit.speaker != speaker]
             test = write_strings(own, args.strings, args.out / f"{speaker}-test")
-            before.append(word_errors(args.model, test))
+            before.append(word_errors(args.model, (test,)))
             adapted, minutes = "", ""
             if args.adapt:
                 # No recording is in both: every tenth is dev's.
@@ -85,7 +79,7 @@ def main() -> int:
                     f"train.init={args.model}", f"train.out={run}",
                 )  # fmt: skip
                 minutes = f"{(time.time() - started) / 60:.1f}"
-                after.append(word_errors(run, test))
+                after.append(word_errors(run, (test,)))
                 adapted = f"{after[-1]:.2%}"
             print(f"| {speaker} | {before[-1]:.2%} | {adapted} | {minutes} |", flush=True)
     except (OSError, ValueError) as error:
@@ -94,21 +88,6 @@ def main() -> int:
     means = [f"{sum(rates) / len(rates):.2%}" if rates else "" for rates in (before, after)]
     print(f"| mean | {means[0]} | {means[1]} | |")
     return 0
-
-
-def word_errors(model: str | Path, manifest: Path) -> float:
-    """WER of a saved model, words as they stand."""
-    summary = evaluate(TinyAudio.from_pretrained(model), load_source(str(manifest)), "none")[1]
-    return summary["raw_wer"]
-
-
-def run_training(config: str, *overrides: str) -> None:
-    """train.py in a process of its own. Raises ValueError with its last line where it fails."""
-    command = [sys.executable, str(ROOT / "train.py"), "--config", config, *overrides]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise ValueError(f"{' '.join(command)}: {said[-1]}")
 
 
 if __name__ == "__main__":

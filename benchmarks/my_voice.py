@@ -7,7 +7,6 @@ the rest are scored. The speakers must be strangers to the model.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -15,18 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
-from benchmarks.digits import run_training, word_errors
-from data import Utterance, load_source
+from benchmarks.runs import run_training, word_errors
+from data import Utterance, load_source, write_manifest
 from tinyaudio import DEFAULT_MODEL
 
 SHARE = 0.6  # of a speaker's recordings is learned from
 
 
-def write_manifest(utterances: list[Utterance], path: Path) -> Path:
-    rows = [asdict(u) | {"audio": str(Path(u.audio).absolute())} for u in utterances]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+def rows_of(utterances: list[Utterance]) -> list[dict]:
+    return [asdict(u) | {"audio": str(Path(u.audio).absolute())} for u in utterances]
 
 
 def main() -> int:
@@ -48,14 +44,16 @@ def main() -> int:
             own = [u for u in utterances if u.speaker == speaker]
             others = [u for u in utterances if u.speaker != speaker]
             known = round(len(own) * SHARE)
-            train = write_manifest(own[:known], args.out / f"{speaker}-train.jsonl")
-            tests = [write_manifest(own[known:], args.out / f"{speaker}-test.jsonl"),
-                     write_manifest(others, args.out / f"{speaker}-others.jsonl")]  # fmt: skip
+            train = write_manifest(args.out / f"{speaker}-train.jsonl", rows_of(own[:known]))
+            tests = [
+                write_manifest(args.out / f"{speaker}-test.jsonl", rows_of(own[known:])),
+                write_manifest(args.out / f"{speaker}-others.jsonl", rows_of(others)),
+            ]
             run, started = args.out / speaker, time.time()
             values = {"data.train": train, "train.init": args.model, "train.out": run}
             run_training(args.adapt, *(f"{key}={value}" for key, value in values.items()))
             minutes = (time.time() - started) / 60
-            rates = [word_errors(model, test) for test in tests for model in (args.model, run)]
+            rates = [word_errors(model, (test,)) for test in tests for model in (args.model, run)]
             rows.append(rates)
             shown = " | ".join(f"{rate:.2%}" for rate in rates)
             print(f"| {speaker} | {known} | {shown} | {minutes:.1f} |", flush=True)

@@ -14,10 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 import configs
-from benchmarks.digits import run_training
-from data import load_sources
-from eval import evaluate
-from tinyaudio import TinyAudio
+from benchmarks.runs import run_training, word_errors
 from train import Config
 
 
@@ -31,15 +28,13 @@ def main() -> int:
     args = parser.parse_intermixed_args()
     rates: list[tuple[float, float]] = []
     try:
-        test = load_sources(configs.read_config(Config, args.config, args.overrides).data.test)
+        test = configs.read_config(Config, args.config, args.overrides).data.test
         print(f"| seed | greedy | beam {args.beams} | minutes |\n|---|---|---|---|", flush=True)
         for seed in range(args.seeds):
             run, started = args.out / str(seed), time.time()
             run_training(args.config, *args.overrides, f"train.seed={seed}", f"train.out={run}")
             minutes = (time.time() - started) / 60
-            model = TinyAudio.from_pretrained(run)
-            summaries = [evaluate(model, test, "none", beams)[1] for beams in (1, args.beams)]
-            rates.append(tuple(summary["raw_wer"] for summary in summaries))
+            rates.append(tuple(word_errors(run, test, beams) for beams in (1, args.beams)))
             shown = " | ".join(f"{rate:.2%}" for rate in rates[-1])
             print(f"| {seed} | {shown} | {minutes:.1f} |", flush=True)
     except (OSError, ValueError) as error:

@@ -11,9 +11,10 @@ import yaml
 COMMAND_LINE = "the command line"
 
 
-def read_config(cls: type, path: str | Path, overrides: list[str] = ()):
+def read_config(cls: type, path: str | Path, overrides: list[str] = (), defaults=None):
     """An instance of the dataclass `cls` from a YAML file and overrides such as "train.lr=1e-4".
 
+    What neither names is as in `defaults`, an instance, or as the class has it.
     Raises ValueError that names the file, the line and what was expected.
     """
     try:
@@ -31,7 +32,7 @@ def read_config(cls: type, path: str | Path, overrides: list[str] = ()):
         for key in reversed(name.split(".")):
             node = yaml.MappingNode("", [(yaml.ScalarNode("", key), node)])
         values = merge(values, parse_section(cls, node, "", COMMAND_LINE))
-    return build(cls(), values)
+    return build(defaults or cls(), values)
 
 
 def parse_section(cls: type, node: yaml.Node, prefix: str, source: str) -> dict:
