@@ -236,9 +236,7 @@ def save_checkpoint(run: Path, model, optimizer, progress) -> None:
     unfinished = folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_trained(unfinished)
-    tensors = {"rng": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["cuda_rng"] = torch.cuda.get_rng_state()
+    tensors = {}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {f"{number}.{key}": value.cpu() for key, value in state.items()}
     save_file(tensors, unfinished / "optimizer.safetensors")
@@ -262,9 +260,6 @@ def load_checkpoint(run: Path, model, optimizer, progress) -> None:
         setattr(progress, key, value)
     model.load_trained(folders[-1])
     tensors = read_safetensors(folders[-1] / "optimizer.safetensors")
-    torch.set_rng_state(tensors.pop("rng"))
-    if (cuda_rng := tensors.pop("cuda_rng", None)) is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(cuda_rng)
     state: dict[int, dict] = {}
     for name, tensor in tensors.items():
         number, key = name.split(".")

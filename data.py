@@ -70,23 +70,30 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Batch:
-    """Waveforms (B, T) padded with zeros on the right, their lengths (B,) in samples, the texts."""
+    """Waveforms (B, T) padded with zeros on the right, their lengths (B,) in samples, the texts.
+
+    What a model draws at random for the batch in training, it draws from `seed`.
+    """
 
     waveforms: Tensor
     lengths: Tensor
     texts: list[str]
+    seed: int = 0
 
     @property
     def seconds(self) -> float:
         return self.lengths.sum().item() / SAMPLE_RATE
 
     def to(self, device) -> "Batch":
-        lengths = self.lengths.to(device, non_blocking=True)
-        return Batch(self.waveforms.to(device, non_blocking=True), lengths, self.texts)
+        waveforms, lengths = (
+            tensor.to(device, non_blocking=True) for tensor in (self.waveforms, self.lengths)
+        )
+        return replace(self, waveforms=waveforms, lengths=lengths)
 
     def pin_memory(self) -> "Batch":
         """For the DataLoader: copies to a GPU then overlap with what it computes."""
-        return Batch(self.waveforms.pin_memory(), self.lengths.pin_memory(), self.texts)
+        waveforms, lengths = self.waveforms.pin_memory(), self.lengths.pin_memory()
+        return replace(self, waveforms=waveforms, lengths=lengths)
 
 
 def normalise_text(text: str) -> str:
@@ -217,10 +224,13 @@ def vary(augment, seed: int, epoch: int, utterance: Utterance, waveform: Tensor)
 
 class Batches:
     """Batches of utterances of like length; seed and epoch alone decide which, and their order,
-    and how `augment`, an Augment or nothing, varies them."""
+    and how `augment`, an Augment or nothing, varies them. Of several ranks, each has its own."""
 
-    def __init__(self, utterances: list[Utterance], cfg: DataConfig, seed: int, augment=None):
+    def __init__(
+        self, utterances: list[Utterance], cfg: DataConfig, seed: int, augment=None, rank=0, ranks=1
+    ):
         self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
+        self.rank, self.ranks = rank, ranks
         self.kept = usable(utterances, cfg, self.problems)
         if not self.kept:
             self.problems.report("training data")
@@ -242,21 +252,33 @@ class Batches:
         if cursor and "batch" not in cursor:
             raise ValueError("the checkpoint is of a parquet stream, not of this training data")
         epoch, start = cursor.get("epoch", 0), cursor.get("batch", 0)
+        # The ranks take turns. The last of a round is rank 0's: where it is, all of them are.
+        turn = self.ranks - 1 - self.rank
         while True:
-            found = start > 0
-            for number, (batch, problems) in enumerate(self.loader(epoch, start), start + 1):
+            plan, found = self.plan(epoch), start > 0
+            mine = range(start + turn, len(plan), self.ranks)
+            loader = self.loader(epoch, [plan[number] for number in mine])
+            for number, (batch, problems) in zip(mine, loader, strict=True):
                 found = found or batch is not None
-                yield {"epoch": epoch, "batch": number}, batch, problems
-            if not found:
+                yield {"epoch": epoch, "batch": number + 1}, batch, problems
+            if mine and not found:
                 raise ValueError("none of the training recordings can be read")
+            turn = (turn - (len(plan) - start)) % self.ranks
             epoch, start = epoch + 1, 0
 
-    def loader(self, epoch: int, start: int = 0) -> Iterator[tuple[Batch | None, dict[str, int]]]:
-        """The batches of an epoch from number `start` on, with what had to be left out of each."""
+    def own_cursor(self, cursors: list[dict]) -> dict:
+        """Where this rank goes on, given the cursors of all ranks, be they as many now or not."""
+        return cursors[0] if cursors else {}
+
+    def loader(
+        self, epoch: int, plan: list[list[Utterance]] | None = None
+    ) -> Iterator[tuple[Batch | None, dict[str, int]]]:
+        """The batches of an epoch, or some of them, with what had to be left out of each."""
         change = partial(vary, self.augment, self.seed, epoch)
         return iter(
             torch.utils.data.DataLoader(
-                self.plan(epoch)[start:], batch_size=None, num_workers=self.cfg.workers,
+                self.plan(epoch) if plan is None else plan, batch_size=None,
+                num_workers=self.cfg.workers,
                 collate_fn=partial(collate, vary=change),
                 # Its own: a loader draws a seed when it starts, and a resumed run starts one more.
                 generator=torch.Generator(),
@@ -265,16 +287,16 @@ class Batches:
         )  # fmt: skip
 
 
-def training_batches(cfg: DataConfig, seed: int, augment=None):
+def training_batches(cfg: DataConfig, seed: int, augment=None, rank: int = 0, ranks: int = 1):
     """Batches of `data.train`: of a list of utterances, or of parquet files as they stream in."""
     streamed = [".parquet" in source for source in cfg.train]
     if not any(streamed):
-        return Batches(load_sources(cfg.train), cfg, seed, augment)
+        return Batches(load_sources(cfg.train), cfg, seed, augment, rank, ranks)
     if not all(streamed):
         raise ValueError(f"data.train={list(cfg.train)}: parquet files cannot stream beside others")
     from parquet import ParquetBatches
 
-    return ParquetBatches(cfg.train, cfg, seed, augment)
+    return ParquetBatches(cfg.train, cfg, seed, augment, rank, ranks)
 
 
 def collate(

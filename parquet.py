@@ -180,7 +180,7 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         if cursor and cursor.get("fingerprint") != self.fingerprint:
             raise ValueError(
                 "the checkpoint is of other training data: its rows can be found again only with "
-                "the same files, seed and data settings (workers and buffer too)"
+                "the same files, seed and data settings (workers and buffer too), and as many ranks"
             )
         positions = [Position(**position) for position in cursor.get("positions", [])]
         positions, turn = positions or [Position()] * self.workers, cursor.get("turn", 0)
@@ -208,6 +208,10 @@ class ParquetBatches(torch.utils.data.IterableDataset):
                 "epoch": min(place.epoch for place in positions), "turn": turn,
                 "positions": [vars(place) for place in positions], "fingerprint": self.fingerprint,
             }, batch, problems  # fmt: skip
+
+    def own_cursor(self, cursors: list[dict]) -> dict:
+        """As Batches.own_cursor; `stream` refuses those of another number of ranks."""
+        return cursors[self.rank % len(cursors)] if cursors else {}
 
     def __iter__(self) -> Iterator:
         """The batches of this worker's shard: (position of the next, batch, problems).

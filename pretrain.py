@@ -81,7 +81,9 @@ def initialise(model: nn.Module) -> None:
 
 def optimizer_and_schedule(model: nn.Module, lr: float, steps: int, warmup: int):
     """AdamW and a learning rate that rises linearly, then falls along a cosine to a hundredth."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
     cfg = TrainConfig(steps=steps, warmup=warmup, lr_floor=0.01)
     factor = partial(learning_rate, cfg=cfg)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -112,6 +114,7 @@ def train_hubert(
     folder: Path,
     sources: tuple[str, ...],
     noise: tuple[str, ...],
+    dev: tuple[str, ...],
     steps: int,
     lr: float,
     init: Path | None = None,
@@ -127,7 +130,7 @@ def train_hubert(
     cfg = DataConfig(batch_seconds=32.0, workers=1, wordless=True)
     augment = Augment(replace(AUGMENT, noise=noise), load_sources(noise))
     batches = Batches(load_sources(sources + noise), cfg, seed, augment)
-    dev = load_source("espeak:dev:200")
+    held_out = {source: load_source(source) for source in dev}
     model = hubert_ctc(init).to(device)
     optimizer, schedule = optimizer_and_schedule(model, lr=lr, steps=steps, warmup=500)
     stream = itertools.chain.from_iterable(batches.loader(epoch) for epoch in itertools.count())
@@ -152,8 +155,10 @@ def train_hubert(
             mean, seconds = sum(losses[-50:]) / 50, time.time() - started
             print(f"hubert step {step}/{steps}  loss {mean:.3f}  {seconds:.0f} s", flush=True)
         if step % 500 == 0 or step == steps:
-            refs, hyps = [u.text for u in dev], transcribe_ctc(model, dev)
-            print(f"hubert dev WER {wer(refs, hyps):.2%}  CER {cer(refs, hyps):.2%}", flush=True)
+            for source, utterances in held_out.items():
+                refs, hyps = [u.text for u in utterances], transcribe_ctc(model, utterances)
+                rates = f"WER {wer(refs, hyps):.2%}  CER {cer(refs, hyps):.2%}"
+                print(f"hubert on {source}: {rates}", flush=True)
             save_hubert(model, folder)
     batches.problems.report("pretraining data")
 
@@ -444,12 +449,13 @@ def main() -> None:
     parser.add_argument("--qwen3-steps", type=int, default=5000)
     parser.add_argument("--data", nargs="+", default=["espeak:train:40000"], help="hubert's speech")
     parser.add_argument("--noise", nargs="+", default=[], help="recordings for hubert to ignore")
+    parser.add_argument("--dev", nargs="+", default=["espeak:dev:200"], help="hubert is scored on")
     parser.add_argument("--out", type=Path, default=MODELS)
     args = parser.parse_args()
     if args.part != "qwen3":
-        data, noise, init = tuple(args.data), tuple(args.noise), args.hubert_init
-        steps, lr = args.hubert_steps, args.hubert_lr
-        train_hubert(args.out / "tiny-hubert", data, noise, steps, lr, init)
+        data, noise, dev = tuple(args.data), tuple(args.noise), tuple(args.dev)
+        steps, lr, init = args.hubert_steps, args.hubert_lr, args.hubert_init
+        train_hubert(args.out / "tiny-hubert", data, noise, dev, steps, lr, init)
     if args.part != "hubert":
         train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps)
 

@@ -1,4 +1,5 @@
 """The training loop, top to bottom: python train.py --config configs/tiny.yaml [key.path=value ...]
+On several GPUs: torchrun --nproc-per-node=N train.py --config ...
 
 Trained are the projector and LoRA; the encoder and the decoder stay as they are. A run is a folder:
 the best model so far, checkpoints/ to resume from, metrics.jsonl, curve.png, training.json.
@@ -7,17 +8,20 @@ the best model so far, checkpoints/ to resume from, metrics.jsonl, curve.png, tr
 import argparse
 import json
 import math
+import os
 import shutil
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+import zlib
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 import configs
+import ranks
 from augment import Augment, AugmentConfig
 from checkpoints import checkpoint_folder, load_checkpoint, save_checkpoint
 from data import Batches, DataConfig, load_sources, training_batches
@@ -34,7 +38,7 @@ class TrainConfig:
     out: str = "runs/default"
     init: str = ""  # folder or Hub id of a saved model whose projector and LoRA to go on from
     steps: int = 1000  # optimizer steps
-    accumulate: int = 1  # batches in one step
+    accumulate: int = 1  # batches in one step, on each rank
     lr_projector: float = 1e-4  # peak learning rates; 0: the projector stays as it is
     lr_lora: float = 1e-4
     lr_floor: float = 0.05  # the cosine ends at this share of the peak
@@ -43,6 +47,7 @@ class TrainConfig:
     clip: float = 1.0  # of the gradient's norm
     precision: str = "auto"  # fp32, bf16, fp16; auto: bf16 where the device is fast at it
     device: str = "auto"  # cuda, mps, cpu; auto: the fastest there is
+    shard: bool = False  # split the frozen layers over the ranks instead of copying them
     seed: int = 0
     log_every: int = 10
     eval_every: int = 200  # steps; on data.dev
@@ -70,7 +75,7 @@ class Progress:
     """Where a run is: what a checkpoint must know besides weights, optimizer and random state."""
 
     step: int = 0
-    cursor: dict = field(default_factory=dict)  # of the training data: the next batch
+    cursors: list = field(default_factory=list)  # of each rank in the data: the next batch
     best_wer: float = math.inf
     stale: int = 0  # evaluations since the best
     skipped: int = 0  # steps with an infinite gradient
@@ -102,7 +107,7 @@ def main() -> int:
             return 0
         return train(cfg, args.resume)
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(f"rank {ranks.RANK}: {error}" if ranks.RANKS > 1 else error, file=sys.stderr)
         return 1
 
 
@@ -117,19 +122,27 @@ def train(cfg: Config, resume: bool) -> int:
         (run / "training.json").unlink(missing_ok=True)
     torch.manual_seed(cfg.train.seed)
     device = pick_device(cfg.train.device)
+    ranks.join(device)
     frozen_dtype, autocast, scaler = precision(cfg.train.precision, device)
 
     # Data
-    augment = Augment(cfg.augment, load_sources(cfg.augment.noise))
-    batches = training_batches(cfg.data, cfg.train.seed, augment)
-    dev, test = (load_sources(s, cfg.data.cache) for s in (cfg.data.dev, cfg.data.test))
+    with ranks.in_turn():
+        augment = Augment(cfg.augment, load_sources(cfg.augment.noise))
+        batches = training_batches(cfg.data, cfg.train.seed, augment, ranks.RANK, ranks.RANKS)
+        dev, test = (load_sources(s, cfg.data.cache) for s in (cfg.data.dev, cfg.data.test))
     problems = batches.problems
 
     # Model and optimizer
-    model = TinyAudio.from_config(cfg.model, device, frozen_dtype).train()
+    home = "cpu" if cfg.train.shard else device  # whole, it may be too large for the device
+    model = TinyAudio.from_config(cfg.model, home, frozen_dtype).train()
     if cfg.train.init:
         model.load_trained(checkpoint_folder(cfg.train.init), partly=True)
     choose_trained(model, cfg.train)
+    if cfg.train.shard:
+        ranks.split_frozen(model.encoder.encoder.layers)
+        ranks.split_frozen(model.decoder.model["layers"])
+        model.to(device)
+    ranks.start_alike([p for p in model.parameters() if p.requires_grad])
     optimizer = make_optimizer(model, cfg.train)
     progress = Progress()
     if resume:
@@ -140,24 +153,28 @@ def train(cfg: Config, resume: bool) -> int:
 
     # Loop
     stop = catch_signals()
-    log = Log(run / "metrics.jsonl", progress.step)
-    stream = batches.stream(progress.cursor)
+    log = Log(run / "metrics.jsonl" if ranks.RANK == 0 else Path(os.devnull), progress.step)
+    cursor = batches.own_cursor(progress.cursors)
+    stream = batches.stream(cursor)
     started = time.monotonic() - progress.wall_seconds
-    bar = tqdm(total=cfg.train.steps, initial=progress.step, desc="train", unit="step")
+    bar = tqdm(total=cfg.train.steps, initial=progress.step, desc="train", unit="step",
+               file=sys.stderr if ranks.RANK == 0 else sys.stdout)  # fmt: skip
     clock, clock_audio = time.monotonic(), progress.audio_seconds
     while progress.step < cfg.train.steps:
         group = []
         while len(group) < cfg.train.accumulate:
-            progress.cursor, batch, left_out = next(stream)
+            cursor, batch, left_out = next(stream)
             problems.update(left_out)
             if batch is not None:
-                group.append(batch.to(device))
+                seed = zlib.crc32(f"{cfg.train.seed}-{cursor}".encode())
+                group.append(replace(batch.to(device), seed=seed))
         rate = learning_rate(progress.step, cfg.train)
         for parameters in optimizer.param_groups:
             parameters["lr"] = parameters["peak"] * rate
         loss, norm = train_step(model, group, optimizer, autocast, scaler, cfg.train.clip)
         progress.step += 1
-        progress.audio_seconds += sum(batch.seconds for batch in group)
+        (seconds,) = ranks.total(sum(batch.seconds for batch in group))
+        progress.audio_seconds += seconds
         progress.wall_seconds = time.monotonic() - started
         finite = math.isfinite(norm)
         progress.skipped += not finite
@@ -167,7 +184,7 @@ def train(cfg: Config, resume: bool) -> int:
         if progress.step % cfg.train.log_every == 0 or not finite:
             speed = (progress.audio_seconds - clock_audio) / (time.monotonic() - clock)
             log.write(
-                step=progress.step, epoch=progress.cursor["epoch"], loss=loss, grad_norm=norm,
+                step=progress.step, epoch=cursor["epoch"], loss=loss, grad_norm=norm,
                 lr=max(group["lr"] for group in optimizer.param_groups), audio_per_second=speed,
                 skipped=progress.skipped,
             )  # fmt: skip
@@ -179,21 +196,27 @@ def train(cfg: Config, resume: bool) -> int:
                 "train.precision=fp32; the last checkpoint holds"
             )
         if progress.step % cfg.train.eval_every == 0 or progress.step == cfg.train.steps:
-            scores = evaluate_dev(model, dev, cfg.data, autocast)
+            scores = ranks.gather(evaluate_dev(model, dev, cfg.data, autocast))[0]
             log.write(step=progress.step, **scores)
             progress.stale += 1
             if scores["dev_wer"] < progress.best_wer:
                 progress.best_wer, progress.stale = scores["dev_wer"], 0
-                model.save_pretrained(run)
-            draw_curve(run)
+                if ranks.RANK == 0:
+                    model.save_pretrained(run)
+            if ranks.RANK == 0:
+                draw_curve(run)
             clock, clock_audio = time.monotonic(), progress.audio_seconds  # no training time
         exhausted = 0 < cfg.train.patience <= progress.stale
-        if progress.step % cfg.train.save_every == 0 or stop or exhausted:
-            save_checkpoint(run, model, optimizer, progress)
-        if stop:
+        stopped_by = max(ranks.gather(stop[0] if stop else 0))
+        if progress.step % cfg.train.save_every == 0 or stopped_by or exhausted:
+            progress.cursors = ranks.gather(cursor)
+            if ranks.RANK == 0:
+                save_checkpoint(run, model, optimizer, progress)
+        if stopped_by:
             bar.close()
-            print(f"stopped at step {progress.step}; --resume goes on from there", file=sys.stderr)
-            return 128 + stop[0]
+            if ranks.RANK == 0:
+                print(f"stopped at step {progress.step}; --resume goes on", file=sys.stderr)
+            return 128 + stopped_by
         if exhausted:
             tqdm.write(f"no better dev WER in {progress.stale} evaluations: stopping early")
             break
@@ -207,17 +230,20 @@ def train_step(model, batches, optimizer, autocast, scaler, clip: float) -> tupl
     """One optimizer step over a group of batches: (loss per target token, gradient norm).
 
     The gradient of the loss summed over all target tokens is divided by their number in the whole
-    group, so that two batches are exactly one of twice the size. A step whose gradient is not
-    finite changes nothing.
+    group, on all ranks, so that two batches are exactly one of twice the size. A step whose
+    gradient is not finite changes nothing.
     """
-    total, tokens = 0.0, 0
+    loss_sum, tokens = 0.0, 0
     for batch in batches:
+        torch.manual_seed(batch.seed)  # dropout: the same after a resume, and on any rank
         with autocast:
             loss, count = model(batch)
         scaler.scale(loss).backward()
-        total, tokens = total + loss.item(), tokens + count.item()
-    scaler.unscale_(optimizer)
+        loss_sum, tokens = loss_sum + loss.item(), tokens + count.item()
+    loss_sum, tokens = ranks.total(loss_sum, tokens)
     parameters = [p for p in model.parameters() if p.grad is not None]
+    ranks.add_gradients(parameters)
+    scaler.unscale_(optimizer)
     for p in parameters:
         p.grad /= tokens
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
@@ -225,7 +251,7 @@ def train_step(model, batches, optimizer, autocast, scaler, clip: float) -> tupl
         scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad()
-    return total / tokens, norm
+    return loss_sum / tokens, norm
 
 
 def learning_rate(step: int, cfg: TrainConfig) -> float:
@@ -288,9 +314,12 @@ def evaluate_dev(model: TinyAudio, dev: list, cfg: DataConfig, autocast) -> dict
 
 def finish(run: Path, cfg: Config, model: TinyAudio, progress: Progress, test: list) -> None:
     """Score the best model on data.test, print five transcripts, write training.json."""
-    model.load_trained(run)
+    with ranks.in_turn():  # rank 0 has written it
+        model.load_trained(run)
     model.eval()
     results, summary = evaluate(model, test, beams=cfg.train.beams)
+    if ranks.RANK > 0:
+        return
     write_results(run, results, summary | {"model": str(run), "data": list(cfg.data.test)})
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     training = {

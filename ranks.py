@@ -1,0 +1,93 @@
+"""Several GPUs, one run: what the processes (ranks) that torchrun starts say to each other.
+
+Every rank trains on batches of its own. The trained weights are the same on all of them: they start
+alike, and once a step all ranks add up the same gradients, as DistributedDataParallel does. The
+frozen layers can be split over the ranks and put together as they are needed (FSDP2). Without
+torchrun there is one rank, and nothing here has anything to do.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+RANKS = int(os.environ.get("WORLD_SIZE", 1))
+RANK = int(os.environ.get("RANK", 0))
+
+
+def join(device: str) -> None:
+    """Meet the other ranks; of the GPUs of this machine, each takes its own."""
+    if RANKS > 1:
+        if RANK > 0:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  one rank speaks for all
+        if device == "cuda":
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+
+
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Rank 0 first, the others when it is through: they find what it has downloaded or made."""
+    if RANK > 0:
+        together(dist.barrier)
+    yield
+    if RANK == 0:
+        together(dist.barrier)
+
+
+def together(operation, *arguments) -> None:
+    """An operation of all ranks. Raises ConnectionError where one of them is gone."""
+    if RANKS > 1:
+        try:
+            operation(*arguments)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConnectionError(f"another rank has ended ({reason})") from None
+
+
+def total(*numbers: float) -> list[float]:
+    """The sum of each number over all ranks."""
+    device = "cuda" if RANKS > 1 and dist.get_backend() == "nccl" else "cpu"
+    sums = torch.tensor(numbers, dtype=torch.float64, device=device)
+    together(dist.all_reduce, sums)
+    return sums.tolist()
+
+
+def add_gradients(parameters: list[nn.Parameter]) -> None:
+    """Every gradient becomes its sum over all ranks, in one exchange."""
+    if RANKS > 1:
+        flat = torch.cat([p.grad.flatten() for p in parameters])
+        together(dist.all_reduce, flat)
+        sums = flat.split([p.numel() for p in parameters])
+        for p, gradient in zip(parameters, sums, strict=True):
+            p.grad.copy_(gradient.view_as(p))
+
+
+def start_alike(parameters: list[nn.Parameter]) -> None:
+    """Every rank takes rank 0's weights."""
+    for p in parameters:
+        together(dist.broadcast, p.data, 0)
+
+
+def gather(value) -> list:
+    """The value of each rank, by rank; JSON-like."""
+    values = [value] * RANKS
+    together(dist.all_gather_object, values, value)
+    return values
+
+
+def split_frozen(layers: nn.ModuleList) -> None:
+    """Each rank keeps its share of every layer's frozen weights: FSDP2's fully_shard.
+
+    A layer's other shares come over the network when it is called, forwards and backwards, and
+    are dropped after it. What is trained stays whole on every rank.
+    """
+    if RANKS > 1:
+        from torch.distributed.fsdp import fully_shard
+
+        for layer in layers:
+            fully_shard(layer, ignored_params={p for p in layer.parameters() if p.requires_grad})
