@@ -1,8 +1,11 @@
 """Where a model runs and in which number format: every choice by device, in this one place."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 def pick_device(name: str = "auto") -> str:
@@ -42,3 +45,12 @@ def precision(name: str, device: str):
     # On the CPU there is no memory to save, and float32 weights are cast once a step.
     frozen = torch.float32 if kind == "cpu" else dtype
     return frozen, autocast, torch.amp.GradScaler(kind, enabled=name == "fp16")
+
+
+def recompute_activations(layers: nn.ModuleList) -> None:
+    """Keep only each layer's input for the backward pass, and compute the rest again there.
+
+    Chen et al. 2016 (arXiv:1604.06174). Outside of training nothing changes.
+    """
+    for layer in layers:
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)

@@ -134,16 +134,6 @@ def parameter_table(model: nn.Module) -> str:
     return "\n".join(f"{name:10}{frozen:>16}{trained:>14}" for name, frozen, trained in rows)
 
 
-def plan(model: nn.Module, cfg) -> str:
-    """What --dry-run shows: the parameters, and how long the run is. No weights are read."""
-    seconds = cfg.train.accumulate * cfg.data.batch_seconds
-    hours = cfg.train.steps * seconds / 3600
-    return (
-        f"{parameter_table(model)}\n"
-        f"{cfg.train.steps} steps of up to {seconds:.0f} s of audio: {hours:.1f} h at the most"
-    )
-
-
 def git_commit() -> str:
     """The commit this code is at, "-dirty" where files differ from it; empty outside of git."""
     try:

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import configs
 from audio import SAMPLE_RATE, SILENT, load_audio, microphone, split_at_silences
@@ -39,6 +40,7 @@ from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
 
 BATCH_SECONDS = 120.0  # of audio transcribed at a time, padding counted
+LOSS_CHUNK = 256  # target positions whose logits exist at a time
 
 
 def normalise(waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -400,6 +402,19 @@ class Qwen3(nn.Module):
             return F.linear(hidden, self.model["embed_tokens"].weight)
         return self.lm_head(hidden)
 
+    def cross_entropy(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """The loss summed over positions, hidden (n, D), labels (n,).
+
+        The logits of a chunk exist at a time, computed again for the gradient: at V = 152k those
+        of a whole batch, their logarithms and gradients would take gigabytes.
+        """
+
+        def of_chunk(hidden: Tensor, labels: Tensor) -> Tensor:
+            return F.cross_entropy(self.logits(hidden).float(), labels, reduction="sum")
+
+        chunks = zip(hidden.split(LOSS_CHUNK), labels.split(LOSS_CHUNK), strict=True)
+        return sum(checkpoint(of_chunk, *chunk, use_reentrant=False) for chunk in chunks)
+
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         weight = self.model["embed_tokens"].weight
         return KVCache(self.cfg, batch, capacity, weight.dtype, weight.device)
@@ -676,8 +691,7 @@ class TinyAudio(nn.Module):
         labels = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORE)
         hidden = self.decoder(embeds)  # padding is on the right: causal attention never sees it
         targets = labels != IGNORE
-        logits = self.decoder.logits(hidden[targets]).float()
-        return F.cross_entropy(logits, labels[targets], reduction="sum"), targets.sum()
+        return self.decoder.cross_entropy(hidden[targets], labels[targets]), targets.sum()
 
     @torch.inference_mode()
     def transcribe(self, audio, beams: int = 1, max_new_tokens: int | None = None):

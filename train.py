@@ -25,9 +25,10 @@ import ranks
 from augment import Augment, AugmentConfig
 from checkpoints import checkpoint_folder, load_checkpoint, save_checkpoint
 from data import Batches, DataConfig, load_sources, training_batches
-from devices import pick_device, precision
+from devices import pick_device, precision, recompute_activations
 from eval import evaluate, write_results
-from report import Log, draw_curve, evaluation_report, git_commit, parameter_table, plan
+from plan import PlanConfig, forecast
+from report import Log, draw_curve, evaluation_report, git_commit, parameter_table
 from tinyaudio import ModelConfig, TinyAudio, saved_config
 
 
@@ -48,6 +49,7 @@ class TrainConfig:
     precision: str = "auto"  # fp32, bf16, fp16; auto: bf16 where the device is fast at it
     device: str = "auto"  # cuda, mps, cpu; auto: the fastest there is
     shard: bool = False  # split the frozen layers over the ranks instead of copying them
+    recompute: bool = False  # activations are computed again instead of kept: a third more work
     seed: int = 0
     log_every: int = 10
     eval_every: int = 200  # steps; on data.dev
@@ -68,6 +70,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    plan: PlanConfig = field(default_factory=PlanConfig)
 
 
 @dataclass
@@ -103,7 +106,7 @@ def main() -> int:
         if args.dry_run:
             model = TinyAudio.from_config(cfg.model, weights=False)
             choose_trained(model, cfg.train)
-            print(plan(model, cfg))
+            print(forecast(model, cfg))
             return 0
         return train(cfg, args.resume)
     except (OSError, ValueError) as error:
@@ -138,6 +141,9 @@ def train(cfg: Config, resume: bool) -> int:
     if cfg.train.init:
         model.load_trained(checkpoint_folder(cfg.train.init), partly=True)
     choose_trained(model, cfg.train)
+    if cfg.train.recompute:
+        recompute_activations(model.encoder.encoder.layers)
+        recompute_activations(model.decoder.model["layers"])
     if cfg.train.shard:
         ranks.split_frozen(model.encoder.encoder.layers)
         ranks.split_frozen(model.decoder.model["layers"])

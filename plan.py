@@ -1,0 +1,218 @@
+"""What --dry-run shows: parameters, memory, hours and dollars of a run, before any weight is read.
+
+What autograd keeps for the backward pass is counted, not guessed: a layer of each kind runs on the
+shapes of a batch, with tensors that have a device and a number format but no memory.
+"""
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from audio import SAMPLE_RATE
+from devices import precision
+from lora import apply_lora
+from projector import AudioProjector, RMSNorm
+from report import parameter_table
+from tinyaudio import LOSS_CHUNK, DecoderLayer, HubertLayer, LoraConfig, TinyAudio
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """What a run is planned with; nothing of it changes the training."""
+
+    device: str = "cuda"  # cuda or cpu
+    utterance_seconds: float = 9.0  # the mean; about LoquaciousSet's
+    tokens_per_second: float = 3.5  # of text
+    tflops: float = 0.0  # the device's peak in the run's number format, by its data sheet
+    utilisation: float = 0.4  # the share of it that is expected
+    price: float = 0.0  # dollars an hour
+
+
+@dataclass(frozen=True)
+class BatchSize:
+    """A batch of equal utterances: how many, and each one's samples, frames and so on."""
+
+    rows: int
+    samples: int
+    frames: int
+    tokens: int  # of audio
+    positions: int  # of the decoder: prompt, audio and text
+    targets: int
+
+
+def batch_size(model: TinyAudio, seconds: float, cfg: PlanConfig) -> BatchSize:
+    rows = max(1, round(seconds / cfg.utterance_seconds))
+    samples = int(seconds / rows * SAMPLE_RATE)
+    frames = model.encoder.frame_length(samples)
+    tokens = model.projector.token_length(frames)
+    targets = 1 + round(seconds / rows * cfg.tokens_per_second)
+    positions = len(model.prefix_ids) + tokens + len(model.suffix_ids) + targets - 1
+    return BatchSize(rows, samples, frames, tokens, positions, targets)
+
+
+@contextmanager
+def without_memory(device: str, dtype: torch.dtype):
+    """Tensors without storage, and autocast to `dtype` though the device may not be there."""
+    before = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+    with FakeTensorMode(), torch.device(device):
+        torch.set_autocast_enabled(device, dtype != torch.float32)
+        torch.set_autocast_dtype(device, dtype)
+        try:
+            # Without a GPU PyTorch would plan with an attention that no GPU run takes.
+            flash = flash_attention if device == "cuda" else F.scaled_dot_product_attention
+            with mock.patch.object(F, "scaled_dot_product_attention", flash):
+                yield
+        finally:
+            torch.set_autocast_enabled(device, before[0])
+            torch.set_autocast_dtype(device, before[1])
+            torch.clear_autocast_cache()
+
+
+def flash_attention(q, k, v, attn_mask=None, is_causal=False, enable_gqa=False) -> Tensor:
+    dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else q.dtype
+    q, k, v = (x.to(dtype) for x in (q, k, v))
+    return torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, is_causal)[0]
+
+
+def kept(layer: nn.Module, call: Callable, *inputs: Tensor) -> int:
+    """Bytes that autograd keeps of `call(layer, *inputs)` for the backward pass, the layer's own
+    weights excepted."""
+    weights = {p.untyped_storage()._cdata for p in layer.parameters()}
+    found, alive = {}, []  # alive: no two of the storages may have had one address
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        alive.append(tensor)
+        if storage._cdata not in weights:
+            found[storage._cdata] = storage.nbytes()
+        return tensor
+
+    first, *others = inputs
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        call(layer, first * 1.0, *others)
+    return sum(found.values())
+
+
+def frozen(make: Callable, dtype: torch.dtype, lora: LoraConfig) -> nn.Module:
+    """A layer as a run has it: frozen in `dtype`, its adapters in float32."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        layers = nn.ModuleList([make()]).requires_grad_(False)
+    finally:
+        torch.set_default_dtype(default)
+    if lora.r:
+        apply_lora(layers, lora.targets, lora.r, lora.alpha, lora.dropout)
+    return layers[0]
+
+
+def activations(model: TinyAudio, batch: BatchSize, cfg, frozen_dtype, dtype) -> int:
+    """Bytes kept from the forward pass of a batch for its backward pass, but for the loss."""
+    encoder, decoder, lora = model.encoder.cfg, model.decoder.cfg, model.cfg.encoder_lora
+    frames = (batch.rows, batch.frames, encoder.hidden_size)
+    positions = (batch.rows, batch.positions, decoder.hidden_size)
+    with without_memory(cfg.plan.device, dtype):
+        # Frames come out of a layer, in what it computes in; the prompt's embeddings are looked up.
+        x, y = torch.empty(frames, dtype=dtype), torch.empty(positions, dtype=frozen_dtype)
+        angles = torch.empty(batch.rows, 1, batch.positions, decoder.head_dim, dtype=frozen_dtype)
+        projector = AudioProjector(
+            encoder.hidden_size, decoder.hidden_size, model.cfg.stack, model.cfg.projector_hidden
+        )
+        total = kept(projector, AudioProjector.__call__, x.requires_grad_(lora.r > 0))
+        norm = frozen(lambda: RMSNorm(decoder.hidden_size), frozen_dtype, LoraConfig(r=0))
+        total += kept(norm, RMSNorm.__call__, y.requires_grad_())
+        layers = []  # (bytes of one, how many, bytes of its input)
+        if lora.r:  # without, nothing before the projector has a gradient
+            layer = frozen(lambda: HubertLayer(encoder), frozen_dtype, lora)
+            one = kept(layer, lambda layer, x: layer(x, None), x)
+            layers.append((one, encoder.num_hidden_layers, x.nbytes))
+        layer = frozen(lambda: DecoderLayer(decoder, 0), frozen_dtype, model.cfg.decoder_lora)
+        one = kept(layer, lambda layer, y: layer(y, (angles, angles), None, None), y)
+        layers.append((one, decoder.num_hidden_layers, y.nbytes))
+    if cfg.train.recompute:
+        return total + sum(n * size for _, n, size in layers) + max(one for one, *_ in layers)
+    return total + sum(one * n for one, n, _ in layers)
+
+
+def memory(model: TinyAudio, cfg) -> dict[str, float]:
+    """Bytes by what they are for, at the peak: when the backward pass of a batch begins."""
+    frozen_dtype, dtype = number_formats(cfg.train.precision, cfg.plan.device)
+    batch = batch_size(model, cfg.data.batch_seconds, cfg.plan)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen_count = sum(p.numel() for p in model.parameters()) - trained
+    # Of the chunk at hand: the logits, in float32 too, their logarithms, and both gradients.
+    chunk = min(LOSS_CHUNK, batch.rows * batch.targets) * model.decoder.cfg.vocab_size
+    return {
+        "frozen weights": frozen_count * frozen_dtype.itemsize,
+        "trained weights": trained * 4,
+        "gradients": trained * 4,
+        "optimizer": trained * 8,  # AdamW's two moments
+        "activations": activations(model, batch, cfg, frozen_dtype, dtype),
+        "loss": chunk * (12 + 2 * dtype.itemsize),
+    }
+
+
+def arithmetic(model: TinyAudio, cfg) -> float:
+    """Floating-point operations of one optimizer step: two for each weight and position forwards,
+    as many backwards for the input, as many again for a trained weight or to recompute."""
+    encoder, decoder, again = model.encoder.cfg, model.decoder.cfg, int(cfg.train.recompute)
+    b = batch_size(model, cfg.data.batch_seconds, cfg.plan)
+
+    def weights(part: nn.Module) -> int:
+        return sum(p.numel() for p in part.parameters() if p.ndim == 2)
+
+    stem, samples = 0.0, b.samples
+    for layer in model.encoder.feature_extractor.conv_layers:
+        samples = (samples - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
+        stem += 2 * samples * layer.conv.weight.numel()
+    stem += 2 * b.frames * model.encoder.encoder.pos_conv_embed.conv.weight.numel()
+    # Attention has no weights: two products forwards, four backwards; causal, half of each.
+    width = decoder.num_attention_heads * decoder.head_dim
+    attend = 4 * b.frames**2 * encoder.hidden_size * encoder.num_hidden_layers
+    attend_causally = 2 * b.positions**2 * width * decoder.num_hidden_layers
+    hear = 2 * b.frames * weights(model.encoder.encoder.layers)
+    write = 2 * b.positions * weights(model.decoder.model["layers"])
+    choose = 2 * b.targets * decoder.vocab_size * decoder.hidden_size
+    project = 2 * b.tokens * weights(model.projector)
+    heard = (2 + again) * hear + (3 + again) * attend if model.cfg.encoder_lora.r else hear + attend
+    written = (2 + again) * write + (3 + again) * attend_causally + 3 * choose
+    return cfg.train.accumulate * b.rows * (stem + heard + 3 * project + written)
+
+
+def number_formats(name: str, device: str) -> tuple[torch.dtype, torch.dtype]:
+    """The dtypes of frozen weights and of what is computed, on a device that need not be there."""
+    if device == "cuda":
+        name = "bf16" if name == "auto" else name
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+        return dtype, dtype
+    frozen_dtype, autocast, _ = precision(name, device)
+    return frozen_dtype, getattr(autocast, "fast_dtype", torch.float32)
+
+
+def forecast(model: TinyAudio, cfg) -> str:
+    """The whole page. `cfg` is a train.Config."""
+    seconds = cfg.train.accumulate * cfg.data.batch_seconds
+    hours = cfg.train.steps * seconds / 3600
+    parts = memory(model, cfg)
+    operations = arithmetic(model, cfg)
+    lines = [
+        parameter_table(model),
+        f"{cfg.train.steps} steps of up to {seconds:.0f} s of audio: {hours:.1f} h at the most",
+        f"memory on {cfg.plan.device}, utterances of {cfg.plan.utterance_seconds:g} s:",
+        *(f"  {name:16}{size / 1e9:9.3f} GB" for name, size in parts.items()),
+        f"  {'in all':16}{sum(parts.values()) / 1e9:9.3f} GB",
+        f"{operations / 1e12:.3g} TFLOP a step",
+    ]
+    if cfg.plan.tflops:
+        rate = cfg.plan.tflops * 1e12 * cfg.plan.utilisation
+        wall = cfg.train.steps * operations / rate / 3600
+        speed = f"at {cfg.plan.utilisation:.0%} of {cfg.plan.tflops:g} TFLOP/s: {wall:.1f} h"
+        cost = f", ${wall * cfg.plan.price:.2f} at ${cfg.plan.price:g} an hour"
+        lines.append(speed + (cost if cfg.plan.price else ""))
+    return "\n".join(lines)

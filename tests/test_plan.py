@@ -1,0 +1,155 @@
+"""What --dry-run says before a run is what the run then does: counted on the tiny model."""
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import ROOT
+from stand_in_hub import stand_in_hub
+from test_tinyaudio import PAIR, make, noises, trained
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from data import DataConfig, pad
+from devices import recompute_activations
+from plan import PlanConfig, activations, arithmetic, batch_size, memory, number_formats
+from tinyaudio import LoraConfig, ModelConfig, TinyAudio
+from train import Config, TrainConfig
+
+TEXT = "turn the light in the kitchen on please"
+ALL = ("q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense")
+SHAPES = {
+    "LoRA on two": (("q_proj", "k_proj"), ("q_proj", "v_proj")),
+    "LoRA on all": (ALL, ("q_proj", "o_proj", "gate_proj", "down_proj")),
+    "none in the encoder": ((), ("v_proj",)),
+}
+
+
+def model_and_batch(shape: str):
+    """A tiny model, four utterances of five seconds, and the config that plans with them."""
+    encoder, decoder = (LoraConfig(4 if t else 0, 8.0, 0.0, t) for t in SHAPES[shape])
+    torch.manual_seed(0)
+    model = TinyAudio.from_config(ModelConfig(
+        encoder=PAIR["tiny-hubert"], decoder=PAIR["tiny-qwen3"], projector_hidden=64,
+        encoder_lora=encoder, decoder_lora=decoder,
+    )).train()  # fmt: skip
+    tokens = len(model.tokenizer.encode(TEXT))
+    cfg = Config(
+        data=DataConfig(batch_seconds=20.0),
+        plan=PlanConfig(device="cpu", utterance_seconds=5.0, tokens_per_second=tokens / 5),
+    )
+    return model, pad(noises(5.0, 5.0, 5.0, 5.0), [TEXT] * 4), cfg
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_activations_are_what_autograd_keeps(shape, name):
+    """Fails if a layer keeps a tensor the plan does not know of, or the plan counts one twice."""
+    model, batch, cfg = model_and_batch(shape)
+    frozen_dtype, dtype = number_formats(name, "cpu")
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    found, alive = {}, []
+
+    def keep(tensor):
+        alive.append(tensor)
+        if tensor.untyped_storage().data_ptr() not in weights:
+            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    autocast = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
+        model(batch)
+    size = batch_size(model, 20.0, cfg.plan)
+    assert size.rows == 4 and size.samples == batch.waveforms.shape[1]
+    planned = activations(model, size, cfg, frozen_dtype, dtype)
+    assert planned == pytest.approx(sum(found.values()), rel=0.05)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_arithmetic_is_what_pytorch_counts(shape):
+    model, batch, cfg = model_and_batch(shape)
+    # The counter does not know the CPU's fused attention.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(batch)[0].backward()
+    assert arithmetic(model, cfg) == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_recomputing_changes_no_gradient():
+    model, batch = make().train(), pad(noises(1.0, 2.5), ["seven", TEXT])
+    gradients = []
+    for _ in range(2):
+        model(batch)[0].backward()
+        gradients.append([p.grad.clone() for p in trained(model).values()])
+        model.zero_grad()
+        for part in (model.encoder.encoder.layers, model.decoder.model["layers"]):
+            recompute_activations(part)
+    for kept, again in zip(*gradients, strict=True):
+        torch.testing.assert_close(again, kept)
+
+
+def test_recomputing_keeps_less():
+    model, _, cfg = model_and_batch("LoRA on two")
+    again = replace(cfg, train=TrainConfig(recompute=True))
+    assert memory(model, again)["activations"] < 0.5 * memory(model, cfg)["activations"]
+    assert arithmetic(model, cfg) < arithmetic(model, again) < 1.6 * arithmetic(model, cfg)
+
+
+HUBERT = {
+    "model_type": "hubert", "hidden_size": 1280, "num_hidden_layers": 48,
+    "num_attention_heads": 16, "intermediate_size": 5120, "conv_dim": [512] * 7,
+    "conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+    "conv_bias": True, "feat_extract_norm": "layer", "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 128, "num_conv_pos_embedding_groups": 16,
+    "layer_norm_eps": 1e-5, "hidden_act": "gelu",
+}  # fmt: skip
+QWEN3 = {
+    "model_type": "qwen3", "hidden_size": 4096, "num_hidden_layers": 36,
+    "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
+    "intermediate_size": 12288, "vocab_size": 151_936, "rms_norm_eps": 1e-6,
+    "rope_theta": 1_000_000, "tie_word_embeddings": False, "attention_bias": False,
+    "hidden_act": "silu", "eos_token_id": 151_645,
+}  # fmt: skip
+LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096}
+SMALL = {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
+         "intermediate_size": 3072, "tie_word_embeddings": True}  # fmt: skip
+COURSE = {"projector": "138,422,528", "encoder": "3,932,160", "decoder": "3,833,856",
+          "all": "146,188,544"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """A Hub with the published config.json files, and weights that nobody may ask for."""
+    tokenizer = (ROOT / "models" / "tiny-qwen3" / "tokenizer.json").read_bytes()
+    configs = {
+        "facebook/hubert-xlarge-ls960-ft": HUBERT, "facebook/hubert-large-ls960-ft": HUBERT | LARGE,
+        "Qwen/Qwen3-8B": QWEN3, "Qwen/Qwen3-0.6B": QWEN3 | SMALL,
+    }  # fmt: skip
+    files = {
+        name: {"main": {"config.json": json.dumps(config).encode(), "tokenizer.json": tokenizer,
+                        "model.safetensors": b"not to be read"}}
+        for name, config in configs.items()
+    }  # fmt: skip
+    with stand_in_hub(files, tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("a40", 40), ("rtx4090", 22.5 * 1.074), ("mac", 24), ("qwen3-0.6b", 8), ("librispeech", 8)],
+)
+def test_the_real_runs_are_planned_without_their_weights(hub, name, limit):
+    """The counts that DESIGN.md promises, and a peak that fits the machine each is for."""
+    command = [sys.executable, "train.py", "--config", f"configs/{name}.yaml", "--dry-run"]
+    done = subprocess.run(command, env=hub.environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert hub.sent < 10 * len((ROOT / "models" / "tiny-qwen3" / "tokenizer.json").read_bytes())
+    trained = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines()[1:5]}
+    if name in ("a40", "rtx4090", "mac"):
+        assert trained == COURSE
+    (peak,) = re.findall(r"in all +([\d.]+) GB", done.stdout)
+    assert 0.5 * limit < float(peak) < limit
+    assert re.search(r"at \d+% of [\d.]+ TFLOP/s: [\d.]+ h", done.stdout)
