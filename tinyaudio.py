@@ -2,7 +2,7 @@
 
     waveform -> HuBERT encoder -> AudioProjector -> prompt with <audio> spliced in -> Qwen3 -> text
 
-Read from top to bottom: encoder, decoder, tokenizer, then TinyAudio, which joins them.
+Read from top to bottom: encoder, decoder, then TinyAudio, which joins them.
 Shape letters: B batch, T waveform samples at 16 kHz, F encoder frames, N audio tokens,
 S sequence positions, D width, H heads, K key/value heads, V vocabulary.
 """
@@ -20,7 +20,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -38,6 +37,7 @@ from checkpoints import (
 from devices import inference_dtype, pick_device
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
+from tokenizer import Tokenizer, is_looping, loop_start, repeated
 
 BATCH_SECONDS = 120.0  # of audio transcribed at a time, padding counted
 LOSS_CHUNK = 256  # target positions whose logits exist at a time
@@ -521,37 +521,6 @@ class Qwen3(nn.Module):
         return load_weights(model, folder, rename, dtype, device) if weights else model
 
 
-class Tokenizer:
-    """Text to ids and back, from tokenizer.json (tokenizers) or tokenizer.model (sentencepiece)."""
-
-    FILES = ("tokenizer.json", "tokenizer.model")
-
-    def __init__(self, folder: Path):
-        """Raises FileNotFoundError where the folder holds neither file."""
-        self.files = [folder / name for name in self.FILES if (folder / name).is_file()]
-        if not self.files:
-            raise FileNotFoundError(f"{folder}: holds neither {' nor '.join(self.FILES)}")
-        self.fast = self.pieces = None
-        if self.files[0].name == "tokenizer.json":
-            self.fast = FastTokenizer.from_file(str(self.files[0]))
-        else:
-            from sentencepiece import SentencePieceProcessor
-
-            self.pieces = SentencePieceProcessor(model_file=str(self.files[0]))
-
-    def encode(self, text: str, start: bool = False) -> list[int]:
-        """Ids of a text; `start` puts the tokenizer's own beginning (Llama's <s>) before it."""
-        if self.fast is not None:
-            return self.fast.encode(text, add_special_tokens=start).ids
-        return self.pieces.encode(text, add_bos=start and self.pieces.bos_id() >= 0)
-
-    def decode(self, ids: list[int]) -> str:
-        """The text of ids, special tokens left out."""
-        if self.fast is not None:
-            return self.fast.decode(ids, skip_special_tokens=True)
-        return self.pieces.decode([i for i in ids if not self.pieces.is_control(i)])
-
-
 @dataclass(frozen=True)
 class LoraConfig:
     r: int = 8  # rank; 0: no LoRA
@@ -579,36 +548,6 @@ class ModelConfig:
     frame_dropout: float = 0.0  # share of encoder frames zeroed in training
     prompt: str = QWEN3_PROMPT  # <audio> is where the audio tokens go
     tokens_per_second: float = 12.0  # the most text tokens a second of speech can hold
-
-
-def loop_start(ids: list[int]) -> int | None:
-    """Where the second round of a repetition that ends `ids` begins; None if nothing repeats.
-
-    A known failure on noise and silence. A loop is the same 1 to 16 tokens over and over, four
-    times at least and 16 tokens at least: people do say "no no no" and "five five five five".
-    """
-    for period in range(1, 17):
-        rounds = max(4, math.ceil(16 / period))
-        tail = ids[-period * rounds :]
-        if len(tail) == period * rounds and tail == tail[:period] * rounds:
-            start = len(ids) - len(tail)
-            while start >= period and ids[start - period : start] == tail[:period]:
-                start -= period
-            return start + period
-    return None
-
-
-def repeated(ids: list[int]) -> int:
-    """How many of the last ids only repeat those 1 to 16 places before: a loop's later rounds."""
-    return max(
-        next((n for n in range(len(ids) - period) if ids[-1 - n] != ids[-1 - n - period]),
-             max(0, len(ids) - period))
-        for period in range(1, 17)
-    )  # fmt: skip
-
-
-def is_looping(ids: list[int]) -> bool:
-    return loop_start(ids) is not None
 
 
 IGNORE = -100  # label of positions without a loss
