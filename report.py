@@ -3,13 +3,16 @@
 import json
 import subprocess
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 from tqdm import tqdm
 
 from eval import RESAMPLES, align, errors
+from lora import lora_layers
 
 
 def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str:
@@ -86,23 +89,69 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
 
 
 class Log:
-    """metrics.jsonl, one JSON object a line, and the same numbers on the screen."""
+    """metrics.jsonl, one JSON object a line, and the same numbers on the screen; those of a run
+    with train.wandb at Weights & Biases too. All but one of several ranks are silent."""
 
-    def __init__(self, path: Path, step: int):
-        """Keeps the lines up to `step`: a resumed run writes the later ones again."""
-        self.path = path
+    def __init__(self, run: Path, cfg, step: int, silent: bool = False):
+        """Keeps the lines up to `step`: a resumed run writes the later ones again.
+
+        Raises ValueError where wandb is asked for and not installed.
+        """
+        self.path, self.silent, self.wandb = run / "metrics.jsonl", silent, None
+        if silent:
+            return
+        path = self.path
         lines = path.read_text().splitlines(keepends=True) if path.exists() and step else []
         whole = (line for line in lines if line.endswith("\n"))  # kill -9 may leave half a one
         path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
+        if cfg.train.wandb:
+            try:
+                import wandb
+            except ImportError:
+                raise ValueError("train.wandb needs Weights & Biases: pip install wandb") from None
+            name = run.name  # a resumed run goes on under its name
+            self.wandb = wandb.init(
+                project=cfg.train.wandb, name=name, id=name, resume="allow", config=asdict(cfg)
+            )
 
     def write(self, **row) -> None:
+        if self.silent:
+            return
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
+        if self.wandb is not None:
+            self.wandb.log(row, step=row["step"])
 
 
-def draw_curve(run: Path) -> None:
-    """curve.png: training loss, dev loss and dev WER over the steps."""
+def gradient_norm(part: nn.Module) -> float:
+    """The norm of all gradients in a part of the model, before they are clipped."""
+    gradients = [p.grad for p in part.parameters() if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients).item() if gradients else 0.0
+
+
+@torch.no_grad()
+def lora_sizes(model: nn.Module) -> dict[str, float]:
+    """How far LoRA has moved each part: the norm of all updates over that of the weights."""
+    sizes = {}
+    for name in ("encoder", "decoder"):
+        moved = weight = 0.0
+        for layer in lora_layers(getattr(model, name)).values():
+            A, B = layer.lora_A.weight, layer.lora_B.weight
+            # |B A|^2 is the trace of (B'B)(A A'), two r x r matrices: B A itself is never made.
+            moved += layer.scale**2 * ((B.T @ B) * (A @ A.T)).sum().item()
+            weight += layer.weight.float().pow(2).sum().item()
+        if weight:
+            sizes[f"lora_{name}"] = (moved / weight) ** 0.5
+    return sizes
+
+
+def draw_curve(run: Path, plateau: int = 0) -> None:
+    """curve.png: training loss, dev loss and dev WER over the steps.
+
+    Up to step `plateau` the picture says that a flat curve is normal there: with large models the
+    decoder finds the audio late, and then within tens of steps (SLAM-ASR, arXiv:2402.08846).
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -115,6 +164,8 @@ def draw_curve(run: Path) -> None:
         if points:
             left.plot(*zip(*points, strict=True), label=label)
     left.set(xlabel="step", ylabel="loss per token", yscale="log")
+    if plateau:
+        left.axvspan(0, plateau, color="0.93", label=f"flat is normal until about {plateau}")
     right = left.twinx()
     points = [(row["step"], 100 * row["dev_wer"]) for row in rows if "dev_wer" in row]
     right.plot(*zip(*points, strict=True), "o-", color="tab:green", label="dev WER")

@@ -8,7 +8,6 @@ the best model so far, checkpoints/ to resume from, metrics.jsonl, curve.png, tr
 import argparse
 import json
 import math
-import os
 import shutil
 import signal
 import sys
@@ -28,7 +27,15 @@ from data import Batches, DataConfig, load_sources, training_batches
 from devices import pick_device, precision, recompute_activations
 from eval import evaluate, write_results
 from plan import PlanConfig, forecast
-from report import Log, draw_curve, evaluation_report, git_commit, parameter_table
+from report import (
+    Log,
+    draw_curve,
+    evaluation_report,
+    git_commit,
+    gradient_norm,
+    lora_sizes,
+    parameter_table,
+)
 from tinyaudio import ModelConfig, TinyAudio, saved_config
 
 
@@ -57,6 +64,8 @@ class TrainConfig:
     beams: int = 1  # of the test after training; during it evaluation is greedy
     patience: int = 0  # stop after so many evaluations without a better WER; 0: never
     max_bad_steps: int = 10  # stop after so many steps in a row with an infinite gradient
+    plateau: int = 0  # until about this step a loss that hardly falls is normal; curve.png shows it
+    wandb: str = ""  # project at Weights & Biases that gets the metrics too (pip install wandb)
 
     def __post_init__(self):
         for name in ("steps", "accumulate", "log_every", "eval_every", "save_every"):
@@ -159,7 +168,7 @@ def train(cfg: Config, resume: bool) -> int:
 
     # Loop
     stop = catch_signals()
-    log = Log(run / "metrics.jsonl" if ranks.RANK == 0 else Path(os.devnull), progress.step)
+    log = Log(run, cfg, progress.step, silent=ranks.RANK > 0)
     cursor = batches.own_cursor(progress.cursors)
     stream = batches.stream(cursor)
     started = time.monotonic() - progress.wall_seconds
@@ -177,7 +186,7 @@ def train(cfg: Config, resume: bool) -> int:
         rate = learning_rate(progress.step, cfg.train)
         for parameters in optimizer.param_groups:
             parameters["lr"] = parameters["peak"] * rate
-        loss, norm = train_step(model, group, optimizer, autocast, scaler, cfg.train.clip)
+        loss, norm, norms = train_step(model, group, optimizer, autocast, scaler, cfg.train.clip)
         progress.step += 1
         (seconds,) = ranks.total(sum(batch.seconds for batch in group))
         progress.audio_seconds += seconds
@@ -190,7 +199,7 @@ def train(cfg: Config, resume: bool) -> int:
         if progress.step % cfg.train.log_every == 0 or not finite:
             speed = (progress.audio_seconds - clock_audio) / (time.monotonic() - clock)
             log.write(
-                step=progress.step, epoch=cursor["epoch"], loss=loss, grad_norm=norm,
+                step=progress.step, epoch=cursor["epoch"], loss=loss, grad_norm=norm, **norms,
                 lr=max(group["lr"] for group in optimizer.param_groups), audio_per_second=speed,
                 skipped=progress.skipped,
             )  # fmt: skip
@@ -203,14 +212,14 @@ def train(cfg: Config, resume: bool) -> int:
             )
         if progress.step % cfg.train.eval_every == 0 or progress.step == cfg.train.steps:
             scores = ranks.gather(evaluate_dev(model, dev, cfg.data, autocast))[0]
-            log.write(step=progress.step, **scores)
+            log.write(step=progress.step, **scores, **lora_sizes(model))
             progress.stale += 1
             if scores["dev_wer"] < progress.best_wer:
                 progress.best_wer, progress.stale = scores["dev_wer"], 0
                 if ranks.RANK == 0:
                     model.save_pretrained(run)
             if ranks.RANK == 0:
-                draw_curve(run)
+                draw_curve(run, cfg.train.plateau)
             clock, clock_audio = time.monotonic(), progress.audio_seconds  # no training time
         exhausted = 0 < cfg.train.patience <= progress.stale
         stopped_by = max(ranks.gather(stop[0] if stop else 0))
@@ -232,8 +241,9 @@ def train(cfg: Config, resume: bool) -> int:
     return 0
 
 
-def train_step(model, batches, optimizer, autocast, scaler, clip: float) -> tuple[float, float]:
-    """One optimizer step over a group of batches: (loss per target token, gradient norm).
+def train_step(model, batches, optimizer, autocast, scaler, clip: float):
+    """One optimizer step over a group of batches: (loss per target token, gradient norm, the same
+    for each part).
 
     The gradient of the loss summed over all target tokens is divided by their number in the whole
     group, on all ranks, so that two batches are exactly one of twice the size. A step whose
@@ -252,12 +262,13 @@ def train_step(model, batches, optimizer, autocast, scaler, clip: float) -> tupl
     scaler.unscale_(optimizer)
     for p in parameters:
         p.grad /= tokens
+    norms = {f"grad_norm_{name}": gradient_norm(part) for name, part in model.named_children()}
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
     if math.isfinite(norm):
         scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad()
-    return loss_sum / tokens, norm
+    return loss_sum / tokens, norm, norms
 
 
 def learning_rate(step: int, cfg: TrainConfig) -> float:

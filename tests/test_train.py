@@ -22,6 +22,8 @@ from test_tinyaudio import PAIR, TEXTS, make, noises, trained
 
 from checkpoints import load_checkpoint
 from data import Batches, DataConfig, Utterance, collate, pad
+from lora import lora_layers
+from report import lora_sizes
 from train import Progress, TrainConfig, learning_rate, make_optimizer, train_step
 
 LORA = {"r": 4, "alpha": 8, "dropout": 0.1}
@@ -165,6 +167,62 @@ def test_a_run_learns_and_logs_every_step(whole):
     assert [row["step"] for row in rows if "dev_wer" in row] == [3, 6]
 
 
+def test_a_run_says_where_it_learns(whole):
+    """The gradient by part, and how far LoRA has moved the frozen weights."""
+    rows = metrics(whole[1])
+    parts = [f"grad_norm_{part}" for part in ("encoder", "projector", "decoder")]
+    for row in (row for row in rows if "loss" in row):
+        assert math.hypot(*(row[part] for part in parts)) == pytest.approx(
+            row["grad_norm"], rel=1e-4
+        )
+    first, last = [row for row in rows if "dev_wer" in row]
+    for part in ("encoder", "decoder"):
+        assert 0 < first[f"lora_{part}"] < last[f"lora_{part}"] < 1
+
+
+def test_lora_sizes():
+    model = make()
+    for name in ("encoder", "decoder"):
+        layers = lora_layers(getattr(model, name)).values()
+        moved = [layer.scale * layer.lora_B.weight @ layer.lora_A.weight for layer in layers]
+        ratio = (
+            torch.cat([m.flatten() for m in moved]).norm()
+            / torch.cat([layer.weight.flatten() for layer in layers]).norm()
+        )
+        assert lora_sizes(model)[f"lora_{name}"] == pytest.approx(ratio.item(), rel=1e-4)
+
+
+WANDB = """
+import json, os
+class Run:
+    def log(self, row, step):
+        assert row["step"] == step
+        print("logged", json.dumps(row), file=open(os.environ["SENT"], "a"))
+def init(project, name, id, resume, config):
+    assert (project, name, id, resume) == ("speech", "run", "run", "allow")
+    assert config["train"]["wandb"] == "speech"
+    return Run()
+"""
+
+
+def test_weights_and_biases_when_asked_for(corpus, tmp_path, monkeypatch):
+    """A stand-in for the package gets what metrics.jsonl gets; without it a sentence says so."""
+    config = write_config(tmp_path, corpus, steps=2, wandb="speech")
+    (tmp_path / "absent").mkdir()
+    (tmp_path / "absent" / "wandb.py").write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "absent"))
+    done = train(config)
+    assert done.returncode == 1 and done.stderr.startswith("train.wandb needs Weights & Biases")
+    (tmp_path / "present").mkdir()
+    (tmp_path / "present" / "wandb.py").write_text(WANDB)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "present"))
+    monkeypatch.setenv("SENT", str(tmp_path / "sent"))
+    done = train(config)
+    assert done.returncode == 0, done.stderr
+    sent = [line.removeprefix("logged ") for line in (tmp_path / "sent").read_text().splitlines()]
+    assert sent == (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+
+
 def test_a_run_folder_is_a_model_and_its_record(whole):
     """Fails if a file that the card, the course or a reader needs is not written."""
     _, run = whole
@@ -266,7 +324,7 @@ def test_patience(corpus, tmp_path):
 
 def step(model, batches, optimizer, clip=1e9):
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    return train_step(model, batches, optimizer, nullcontext(), scaler, clip)
+    return train_step(model, batches, optimizer, nullcontext(), scaler, clip)[:2]
 
 
 def test_a_run_goes_on_from_a_saved_model(whole, corpus, tmp_path):
