@@ -1,16 +1,17 @@
 """The commands that print figures run, and print what they say they measure."""
 
 import json
+import random
 import re
 
 import pytest
 import soundfile
 import torch
-from conftest import ROOT, run_script
+from conftest import ROOT, requires, run_script
 from test_train import write_config
 
 from benchmarks.digits import write_strings
-from data import load_source
+from data import load_source, pad
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +97,29 @@ def test_a_failing_run_is_one_sentence(corpus, tmp_path):
                       "data.train=nowhere.jsonl")  # fmt: skip
     assert done.returncode == 1 and "nowhere.jsonl: no such manifest" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_two_training_steps_compute_the_same():
+    """Fails if the benchmark compares two models, or two losses."""
+    requires("transformers")
+    requires("peft")
+    from benchmarks.train_step import Usual, build, draw_utterances
+
+    ours = build("small", "cpu", torch.float32)
+    usual = Usual(ours, "small", "cpu", torch.float32)
+    drawn = draw_utterances(20, 32_000, random.Random(0))
+    # One: the usual way leaves what stands behind a short utterance's end in its last audio token.
+    chosen = [u for u, seconds in drawn if 5 < seconds < 9][:1]
+    batch = pad([u.waveform() for u in chosen], [u.text for u in chosen])
+    (mine, count), (theirs, same) = ours(batch), usual(batch)
+    assert count == same > 10
+    assert mine.item() == pytest.approx(theirs.item(), rel=1e-4)
+
+
+def test_train_step_prints_both_and_their_ratio():
+    requires("transformers")
+    requires("peft")
+    done = run_script("benchmarks/train_step.py", "--steps", 1, "--batch-seconds", 5)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^\| (ours|usual) \| [\d.]+ \|", done.stdout, re.M) == ["ours", "usual"]
+    assert re.search(r"^ours / usual: [\d.]+x$", done.stdout, re.M)

@@ -14,6 +14,7 @@ from test_tinyaudio import PAIR, make, noises, trained
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.shapes import HUBERT_LARGE, HUBERT_XLARGE, QWEN3_0_6B, QWEN3_8B
 from data import DataConfig, pad
 from devices import recompute_activations
 from plan import PlanConfig, activations, arithmetic, batch_size, memory, number_formats
@@ -98,24 +99,6 @@ def test_recomputing_keeps_less():
     assert arithmetic(model, cfg) < arithmetic(model, again) < 1.6 * arithmetic(model, cfg)
 
 
-HUBERT = {
-    "model_type": "hubert", "hidden_size": 1280, "num_hidden_layers": 48,
-    "num_attention_heads": 16, "intermediate_size": 5120, "conv_dim": [512] * 7,
-    "conv_kernel": [10, 3, 3, 3, 3, 2, 2], "conv_stride": [5, 2, 2, 2, 2, 2, 2],
-    "conv_bias": True, "feat_extract_norm": "layer", "do_stable_layer_norm": True,
-    "num_conv_pos_embeddings": 128, "num_conv_pos_embedding_groups": 16,
-    "layer_norm_eps": 1e-5, "hidden_act": "gelu",
-}  # fmt: skip
-QWEN3 = {
-    "model_type": "qwen3", "hidden_size": 4096, "num_hidden_layers": 36,
-    "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
-    "intermediate_size": 12288, "vocab_size": 151_936, "rms_norm_eps": 1e-6,
-    "rope_theta": 1_000_000, "tie_word_embeddings": False, "attention_bias": False,
-    "hidden_act": "silu", "eos_token_id": 151_645,
-}  # fmt: skip
-LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096}
-SMALL = {"hidden_size": 1024, "num_hidden_layers": 28, "num_attention_heads": 16,
-         "intermediate_size": 3072, "tie_word_embeddings": True}  # fmt: skip
 COURSE = {"projector": "138,422,528", "encoder": "3,932,160", "decoder": "3,833,856",
           "all": "146,188,544"}  # fmt: skip
 
@@ -125,8 +108,9 @@ def hub(tmp_path_factory):
     """A Hub with the published config.json files, and weights that nobody may ask for."""
     tokenizer = (ROOT / "models" / "tiny-qwen3" / "tokenizer.json").read_bytes()
     configs = {
-        "facebook/hubert-xlarge-ls960-ft": HUBERT, "facebook/hubert-large-ls960-ft": HUBERT | LARGE,
-        "Qwen/Qwen3-8B": QWEN3, "Qwen/Qwen3-0.6B": QWEN3 | SMALL,
+        "facebook/hubert-xlarge-ls960-ft": HUBERT_XLARGE,
+        "facebook/hubert-large-ls960-ft": HUBERT_LARGE,
+        "Qwen/Qwen3-8B": QWEN3_8B, "Qwen/Qwen3-0.6B": QWEN3_0_6B,
     }  # fmt: skip
     files = {
         name: {"main": {"config.json": json.dumps(config).encode(), "tokenizer.json": tokenizer,

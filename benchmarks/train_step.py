@@ -1,0 +1,251 @@
+"""A training step against the same step written the usual way, side by side in one process.
+
+    python benchmarks/train_step.py [--shapes small] [--steps 8] [--batch-seconds 60] [--tflops 0]
+
+Usual: transformers' HubertModel and Qwen3ForCausalLM with peft, SDPA, autocast, random batches
+padded to their longest, logits at every position. Ours: batches of like length, logits at target
+positions. Both have the same weights, drawn at random, and the same utterances, whose lengths are
+drawn like LoquaciousSet's: 2 to 25 s, about 9 s on average. Needs tests/requirements.txt.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import remove_parametrizations
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from audio import SAMPLE_RATE
+from benchmarks.shapes import SHAPES
+from checkpoints import HubertConfig, Qwen3Config
+from data import Batch, Utterance, pad, plan_batches
+from devices import pick_device, precision, recompute_activations
+from plan import PlanConfig, arithmetic
+from projector import AudioProjector
+from tinyaudio import IGNORE, Hubert, LoraConfig, ModelConfig, Qwen3, TinyAudio, normalise
+from train import Config, DataConfig, TrainConfig, make_optimizer, train_step
+
+TOKENS_PER_SECOND = 3.5  # of text
+
+
+class NumberTokenizer:
+    """Texts that are numbers, "17 4 2003": what the benchmark needs of a tokenizer."""
+
+    files: tuple = ()
+
+    def encode(self, text: str, start: bool = False) -> list[int]:
+        return [int(word) for word in text.split()]
+
+
+def draw_seconds(rng: random.Random) -> float:
+    return min(25.0, max(2.0, rng.lognormvariate(2.05, 0.55)))
+
+
+@dataclass(frozen=True)
+class Spoken(Utterance):
+    """Noise of a drawn length, and as much text as people say in that time."""
+
+    seconds: float = 0.0
+
+    def waveform(self) -> Tensor:
+        generator = torch.Generator().manual_seed(int(self.id))
+        return 0.1 * torch.randn(int(self.seconds * SAMPLE_RATE), generator=generator)
+
+
+def draw_utterances(count: int, vocabulary: int, rng: random.Random) -> list[tuple[Spoken, float]]:
+    pairs = []
+    for i in range(count):
+        seconds = draw_seconds(rng)
+        words = (rng.randrange(vocabulary - 10) for _ in range(int(seconds * TOKENS_PER_SECOND)))
+        pairs.append((Spoken(str(i), "", " ".join(map(str, words)), seconds=seconds), seconds))
+    return pairs
+
+
+def build(shapes: str, device: str, dtype: torch.dtype) -> TinyAudio:
+    """A model of published shapes with weights at random."""
+    encoder, decoder = SHAPES[shapes]
+    cfg = ModelConfig(prompt="1 2 3 <audio> 4 5 6 7", projector_hidden=2 * decoder["hidden_size"])
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(device):
+            parts = Hubert(HubertConfig.from_dict(encoder)), Qwen3(Qwen3Config.from_dict(decoder))
+    finally:
+        torch.set_default_dtype(before)
+    for part in parts:
+        for p in part.parameters():
+            nn.init.normal_(p, mean=0.0 if p.ndim > 1 else 1.0, std=0.02)
+    return TinyAudio(cfg, *parts, NumberTokenizer()).train()
+
+
+class Usual(nn.Module):
+    """The same model out of transformers and peft, as most of today's code has it."""
+
+    def __init__(self, ours: TinyAudio, shapes: str, device: str, dtype: torch.dtype):
+        from peft import LoraConfig as PeftConfig
+        from peft import get_peft_model
+        from transformers import HubertConfig, HubertModel, Qwen3Config, Qwen3ForCausalLM
+
+        super().__init__()
+        encoder, decoder = SHAPES[shapes]
+        quiet = dict.fromkeys(
+            ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout",
+             "final_dropout", "layerdrop", "mask_time_prob"), 0.0,
+        )  # fmt: skip
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            with torch.device(device):
+                hubert = HubertModel(HubertConfig(**encoder | quiet, attn_implementation="sdpa"))
+                qwen3 = Qwen3ForCausalLM(Qwen3Config(**decoder, attn_implementation="sdpa"))
+        finally:
+            torch.set_default_dtype(before)
+
+        remove_parametrizations(hubert.encoder.pos_conv_embed.conv, "weight")
+
+        def with_lora(model: nn.Module, part: nn.Module, lora: LoraConfig) -> nn.Module:
+            state = {k: v for k, v in part.state_dict().items() if ".lora_" not in k}
+            found = model.load_state_dict(state, strict=False)
+            extra = set(found.missing_keys) - {"masked_spec_embed", "lm_head.weight"}
+            assert not extra and not found.unexpected_keys, found
+            targets = list(lora.targets)
+            settings = PeftConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=targets)
+            return get_peft_model(model, settings)
+
+        self.hubert = with_lora(hubert, ours.encoder, ours.cfg.encoder_lora)
+        self.qwen3 = with_lora(qwen3, ours.decoder, ours.cfg.decoder_lora)
+        D, width = encoder["hidden_size"], decoder["hidden_size"]
+        self.projector = AudioProjector(D, width, ours.cfg.stack, ours.cfg.projector_hidden)
+        self.projector.to(device).load_state_dict(ours.projector.state_dict())
+        self.tokenizer, self.eos = ours.tokenizer, decoder["eos_token_id"]
+        self.prefix_ids, self.suffix_ids = ours.prefix_ids, ours.suffix_ids
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        device = batch.waveforms.device
+        mask = torch.arange(batch.waveforms.shape[1], device=device) < batch.lengths[:, None]
+        waveforms = normalise(batch.waveforms, batch.lengths)
+        waveforms = waveforms.to(next(self.hubert.parameters()).dtype)
+        hidden = self.hubert(waveforms, attention_mask=mask).last_hidden_state
+        frames = self.hubert._get_feat_extract_output_lengths(batch.lengths)
+        tokens = self.projector(hidden)
+        counts = self.projector.token_length(frames).tolist()
+        embed = self.qwen3.get_input_embeddings()
+
+        def embedded(ids: list[int]) -> Tensor:
+            return embed(torch.tensor(ids, device=device))
+
+        rows, labels = [], []
+        for audio, count, text in zip(tokens, counts, batch.texts, strict=True):
+            answer = [*self.tokenizer.encode(text), self.eos]
+            prefix, suffix = embedded(self.prefix_ids), embedded(self.suffix_ids)
+            row = torch.cat((prefix, audio[:count].to(prefix.dtype), suffix, embedded(answer)))
+            rows.append(row)
+            ignored = [IGNORE] * (len(row) - len(answer))
+            labels.append(torch.tensor(ignored + answer, device=device))
+        embeds = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        labels = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORE)
+        attend = (
+            torch.arange(embeds.shape[1], device=device)
+            < torch.tensor([len(row) for row in rows], device=device)[:, None]
+        )
+        out = self.qwen3(inputs_embeds=embeds, attention_mask=attend.long(), labels=labels)
+        count = (labels[:, 1:] != IGNORE).sum()
+        return out.loss * count, count
+
+
+def random_batches(pairs: list, batch_seconds: float, rng: random.Random) -> list[list]:
+    """As many utterances in each batch as fit on average, in no order."""
+    mean = statistics.mean(seconds for _, seconds in pairs)
+    size = max(1, round(batch_seconds / mean))
+    order = [utterance for utterance, _ in rng.sample(pairs, len(pairs))]
+    return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+@dataclass
+class Clock:
+    seconds: float = 0.0
+    audio: float = 0.0
+    padded: float = 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shapes", default="small", choices=SHAPES)
+    parser.add_argument("--steps", type=int, default=8, help="timed steps of each; two more before")
+    parser.add_argument("--batch-seconds", type=float, default=60.0)
+    parser.add_argument("--recompute", action="store_true", help="ours; see train.recompute")
+    parser.add_argument("--compile", action="store_true", help="torch.compile our layers")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--tflops", type=float, default=0, help="the device's peak")
+    args = parser.parse_args()
+    device = pick_device(args.device)
+    dtype, autocast, scaler = precision(args.precision, device)
+    rng = random.Random(0)
+    ours = build(args.shapes, device, dtype)
+    if args.recompute:
+        for layers in (ours.encoder.encoder.layers, ours.decoder.model["layers"]):
+            recompute_activations(layers)
+    if args.compile:
+        for layer in (*ours.encoder.encoder.layers, *ours.decoder.model["layers"]):
+            layer.compile(dynamic=True)
+    usual = Usual(ours, args.shapes, device, dtype).train()
+    pairs = draw_utterances(2000, SHAPES[args.shapes][1]["vocab_size"], rng)
+    batches = {
+        "ours": plan_batches(pairs, args.batch_seconds, rng),
+        "usual": random_batches(pairs, args.batch_seconds, rng),
+    }
+    models = {"ours": ours, "usual": usual}
+    optimizers = {
+        "ours": make_optimizer(ours, TrainConfig()),
+        "usual": torch.optim.AdamW([p for p in usual.parameters() if p.requires_grad]),
+    }
+    clocks = {name: Clock() for name in models}
+    for step in range(args.steps + 2):
+        for name, model in models.items():  # in turns: what else the machine does hits both
+            chosen = batches[name][step]
+            batch = pad([u.waveform() for u in chosen], [u.text for u in chosen]).to(device)
+            synchronise(device)
+            started = time.perf_counter()
+            train_step(model, [batch], optimizers[name], autocast, scaler, 1.0)
+            synchronise(device)
+            if step >= 2:
+                clock = clocks[name]
+                clock.seconds += time.perf_counter() - started
+                clock.audio += batch.seconds
+                clock.padded += batch.waveforms.numel() / SAMPLE_RATE
+    report(args, clocks, ours)
+    return 0
+
+
+def report(args, clocks: dict[str, Clock], ours: TinyAudio) -> None:
+    print("| step | audio h per h | padding | seconds a step | of the peak |")
+    print("|---|---|---|---|---|")
+    for name, clock in clocks.items():
+        cfg = Config(
+            data=DataConfig(batch_seconds=clock.audio / args.steps),
+            plan=PlanConfig(tokens_per_second=TOKENS_PER_SECOND),
+        )
+        # Work that serves the result: none for padding, none twice.
+        rate = args.steps * arithmetic(ours, cfg) / clock.seconds
+        share = f"{rate / args.tflops / 1e12:.1%}" if args.tflops else f"{rate / 1e9:.0f} GFLOP/s"
+        speed, padding = clock.audio / clock.seconds, 1 - clock.audio / clock.padded
+        seconds = clock.seconds / args.steps
+        print(f"| {name} | {speed:.1f} | {padding:.1%} | {seconds:.3f} | {share} |")
+    one, other = clocks["ours"], clocks["usual"]
+    print(f"ours / usual: {one.audio / one.seconds / (other.audio / other.seconds):.2f}x")
+
+
+def synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
