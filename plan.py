@@ -209,6 +209,9 @@ def forecast(model: TinyAudio, cfg) -> str:
         f"  {'in all':16}{sum(parts.values()) / 1e9:9.3f} GB",
         f"{operations / 1e12:.3g} TFLOP a step",
     ]
+    if cfg.train.encoder_cache:
+        size = 50 * 3600 * 2 * model.encoder.cfg.hidden_size / 1e9
+        lines.append(f"encoder cache: {size:.2f} GB for each hour of different recordings")
     if cfg.plan.tflops:
         rate = cfg.plan.tflops * 1e12 * cfg.plan.utilisation
         wall = cfg.train.steps * operations / rate / 3600

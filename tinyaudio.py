@@ -593,9 +593,13 @@ class TinyAudio(nn.Module):
     def device(self) -> torch.device:
         return self.projector.norm_in.weight.device
 
+    def hear(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waveforms (B, T), valid samples (B,) -> encoder frames (B, F, D), how many (B,)."""
+        return self.encoder(normalise(waveforms, lengths), lengths)
+
     def encode(self, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
         """Waveforms (B, T), valid samples (B,) -> the audio tokens of each row, [(N, D), ...]."""
-        hidden, frames = self.encoder(normalise(waveforms, lengths), lengths)
+        hidden, frames = self.hear(waveforms, lengths)
         # The last stack of a short row must be completed with zeros, as when it is alone.
         keep = length_mask(frames, hidden.shape[1])
         if self.training and self.cfg.frame_dropout:

@@ -26,6 +26,7 @@ from checkpoints import checkpoint_folder, load_checkpoint, save_checkpoint
 from data import Batches, DataConfig, load_sources, training_batches
 from devices import pick_device, precision, recompute_activations
 from eval import evaluate, write_results
+from features import remember_outputs
 from plan import PlanConfig, forecast
 from report import (
     Log,
@@ -56,6 +57,7 @@ class TrainConfig:
     precision: str = "auto"  # fp32, bf16, fp16; auto: bf16 where the device is fast at it
     device: str = "auto"  # cuda, mps, cpu; auto: the fastest there is
     shard: bool = False  # split the frozen layers over the ranks instead of copying them
+    encoder_cache: str = ""  # folder that keeps what an encoder without LoRA made of each recording
     recompute: bool = False  # activations are computed again instead of kept: a third more work
     seed: int = 0
     log_every: int = 10
@@ -150,6 +152,10 @@ def train(cfg: Config, resume: bool) -> int:
     if cfg.train.init:
         model.load_trained(checkpoint_folder(cfg.train.init), partly=True)
     choose_trained(model, cfg.train)
+    if cfg.train.encoder_cache:
+        if cfg.augment != AugmentConfig():
+            raise ValueError("train.encoder_cache: with augmentation no recording is heard twice")
+        remember_outputs(model, Path(cfg.train.encoder_cache), ranks.RANK)
     if cfg.train.recompute:
         recompute_activations(model.encoder.encoder.layers)
         recompute_activations(model.decoder.model["layers"])
