@@ -33,9 +33,7 @@ def remember_outputs(model: TinyAudio, folder: Path, rank: int = 0) -> None:
     ValueError where the encoder is trained.
     """
     if any(p.requires_grad for p in model.encoder.parameters()):
-        raise ValueError(
-            "train.encoder_cache: with LoRA the encoder's outputs change at every step"
-        )
+        raise ValueError("train.encoder_cache: with LoRA on it, the encoder's outputs change")
     folder = folder / digest(*model.encoder.parameters())
     folder.mkdir(parents=True, exist_ok=True)
     model.hear = Memory(model, folder, rank)

@@ -88,7 +88,7 @@ def test_a_run_with_the_cache(corpus, tmp_path):
     assert sum(file.stat().st_size for file in (tmp_path / "cache").glob("*/*")) > 100_000
     for changes, sentence in ((common[1:], "with LoRA on it"), (common[:1], "with augmentation")):
         done = run_script("train.py", "--config", config, *changes, *cached)
-        assert done.returncode == 1
-        assert done.stderr.startswith(f"train.encoder_cache: {sentence}")
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.startswith(f"train.encoder_cache: {sentence}"), done.stderr
     done = run_script("train.py", "--config", config, *common, *cached, "--dry-run")
     assert "encoder cache: 0.09 GB for each hour" in done.stdout
