@@ -227,6 +227,19 @@ def fuse_weight_norm(state: dict[str, Tensor], prefix: str = "") -> None:
             state[conv + "weight"] = weight.to(v.dtype)
 
 
+def open_run(run: Path, resume: bool) -> None:
+    """Make a run's folder; a new run begins without the checkpoints of a finished one.
+
+    Raises ValueError where a run stands there that is not finished.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        if (run / "checkpoints").exists() and not (run / "training.json").exists():
+            raise ValueError(f"{run}: holds an unfinished run; add --resume, or remove the folder")
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)
+        (run / "training.json").unlink(missing_ok=True)
+
+
 def save_checkpoint(run: Path, model, optimizer, progress) -> None:
     """checkpoints/step-N: everything needed to go on as if nothing had happened.
 

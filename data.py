@@ -72,7 +72,7 @@ class Utterance:
 class Batch:
     """Waveforms (B, T) padded with zeros on the right, their lengths (B,) in samples, the texts.
 
-    What a model draws at random for the batch in training, it draws from `seed`.
+    A training step draws what it drops of the batch from `seed`.
     """
 
     waveforms: Tensor
@@ -248,26 +248,29 @@ class Batches:
     def stream(self, cursor: dict) -> Iterator[tuple]:
         """Batches without end: (cursor, batch or None, problems). The cursor, {} at the start, is
         where to continue from: an epoch and the number of its next batch.
-        Raises ValueError where a whole epoch holds nothing that can be read."""
+        Raises ValueError where whole epochs hold nothing that can be read."""
         if cursor and "batch" not in cursor:
             raise ValueError("the checkpoint is of a parquet stream, not of this training data")
         epoch, start = cursor.get("epoch", 0), cursor.get("batch", 0)
         # The ranks take turns. The last of a round is rank 0's: where it is, all of them are.
-        turn = self.ranks - 1 - self.rank
-        while True:
+        turn, barren = self.ranks - 1 - self.rank, 0
+        while barren <= self.ranks:
             plan, found = self.plan(epoch), start > 0
             mine = range(start + turn, len(plan), self.ranks)
             loader = self.loader(epoch, [plan[number] for number in mine])
             for number, (batch, problems) in zip(mine, loader, strict=True):
                 found = found or batch is not None
                 yield {"epoch": epoch, "batch": number + 1}, batch, problems
-            if mine and not found:
-                raise ValueError("none of the training recordings can be read")
+            barren = 0 if found else barren + 1
             turn = (turn - (len(plan) - start)) % self.ranks
             epoch, start = epoch + 1, 0
+        raise ValueError("none of the training recordings can be read")
 
     def own_cursor(self, cursors: list[dict]) -> dict:
-        """Where this rank goes on, given the cursors of all ranks, be they as many now or not."""
+        """Where this rank goes on, given the cursors of all ranks, be they as many now or not.
+
+        Exact but where a whole batch could not be read: its rank has then taken one in advance.
+        """
         return cursors[0] if cursors else {}
 
     def loader(

@@ -1,5 +1,6 @@
 """Where a model runs and in which number format: every choice by device, in this one place."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
@@ -27,30 +28,46 @@ def inference_dtype(device: str) -> torch.dtype:
     return torch.float32 if device == "cpu" else torch.bfloat16
 
 
-def precision(name: str, device: str):
-    """The number format to train in: (dtype of frozen weights, autocast, gradient scaler).
+def formats(name: str, kind: str) -> tuple[torch.dtype, torch.dtype]:
+    """The number formats of frozen weights and of what is computed, by train.precision and by the
+    kind of device, which need not be there. Raises ValueError.
 
-    Trained weights are always float32. bf16 pays on GPUs since Ampere and on CPUs that multiply it
-    (AMX, AVX-512 BF16); fp16 needs its loss scaled against underflow.
+    bf16 pays on GPUs since Ampere and on CPUs that multiply it (AMX, AVX-512 BF16).
     """
-    kind = torch.device(device).type
-    if name == "auto":
-        fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_avx512_bf16_supported}
-        name = "bf16" if kind in fast and fast[kind]() else "fp16" if kind == "cuda" else "fp32"
+    if name == "auto" and kind == "cuda":
+        old = torch.cuda.is_available() and not torch.cuda.is_bf16_supported()
+        name = "fp16" if old else "bf16"
+    elif name == "auto":
+        fast = kind == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        name = "bf16" if fast else "fp32"
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if name not in dtypes:
         raise ValueError(f"train.precision={name}: expected auto, {', '.join(dtypes)}")
-    dtype = dtypes[name]
-    autocast = torch.autocast(kind, dtype) if name != "fp32" else nullcontext()
     # On the CPU there is no memory to save, and float32 weights are cast once a step.
-    frozen = torch.float32 if kind == "cpu" else dtype
-    return frozen, autocast, torch.amp.GradScaler(kind, enabled=name == "fp16")
+    return torch.float32 if kind == "cpu" else dtypes[name], dtypes[name]
+
+
+def precision(name: str, device: str):
+    """How to train on a device: (dtype of frozen weights, autocast, gradient scaler).
+
+    Trained weights are always float32; fp16 needs its loss scaled against underflow.
+    """
+    kind = torch.device(device).type
+    frozen, dtype = formats(name, kind)
+    autocast = torch.autocast(kind, dtype) if dtype != torch.float32 else nullcontext()
+    return frozen, autocast, torch.amp.GradScaler(kind, enabled=dtype == torch.float16)
 
 
 def recompute_activations(layers: nn.ModuleList) -> None:
     """Keep only each layer's input for the backward pass, and compute the rest again there.
 
-    Chen et al. 2016 (arXiv:1604.06174). Outside of training nothing changes.
+    Chen et al. 2016 (arXiv:1604.06174).
     """
     for layer in layers:
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        layer.forward = partial(recomputed, layer.forward)
+
+
+def recomputed(forward: Callable, *inputs):
+    if torch.is_grad_enabled():
+        return checkpoint(forward, *inputs, use_reentrant=False)
+    return forward(*inputs)

@@ -1,12 +1,13 @@
 """A frozen encoder's outputs, kept on disk: what was heard once need not be heard again.
 
 For runs of several epochs without LoRA on the encoder and without augmentation of the audio. An
-output is found again by a digest of its samples, and in a folder named by a digest of the encoder's
-weights, so neither can be mistaken for another.
+output is found again by a digest of its samples, in a folder named by a digest of the encoder's
+weights. It is kept in bfloat16, whatever it was computed in.
 """
 
 import atexit
 import hashlib
+import os
 from pathlib import Path
 
 import torch
@@ -26,35 +27,36 @@ def digest(*tensors: Tensor) -> str:
     return found.hexdigest()
 
 
-def remember_outputs(model: TinyAudio, folder: Path, rank: int = 0) -> None:
+def cache_encoder(model: TinyAudio, folder: Path) -> None:
     """From now on, `model.hear` computes only what is not in the folder yet.
 
-    Outputs are rounded to bfloat16, the first time too: every epoch sees the same. Raises
-    ValueError where the encoder is trained.
+    Outputs are rounded to bfloat16 the first time too, and in evaluation: every epoch sees the
+    same. Raises ValueError where the encoder is trained.
     """
     if any(p.requires_grad for p in model.encoder.parameters()):
         raise ValueError("train.encoder_cache: with LoRA on it, the encoder's outputs change")
     folder = folder / digest(*model.encoder.parameters())
     folder.mkdir(parents=True, exist_ok=True)
-    model.hear = Memory(model, folder, rank)
+    model.hear = EncoderCache(model, folder)
 
 
-class Memory:
+class EncoderCache:
     """Stands in for `TinyAudio.hear`."""
 
-    def __init__(self, model: TinyAudio, folder: Path, rank: int):
-        self.compute, self.encoder, self.folder, self.rank = model.hear, model.encoder, folder, rank
-        self.files = [safe_open(path, "pt") for path in sorted(folder.glob("*.safetensors"))]
-        self.places = {key: file for file in self.files for key in file.keys()}  # noqa: SIM118
+    def __init__(self, model: TinyAudio, folder: Path):
+        self.compute, self.encoder, self.folder = model.hear, model.encoder, folder
+        self.files: dict[Path, safe_open] = {}
+        self.places: dict[str, safe_open] = {}  # the shard of each output, by its key
         self.unwritten: dict[str, Tensor] = {}
+        self.look()
         atexit.register(self.write)  # kill -9 costs a shard at the most
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def __call__(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         keys = [digest(row[:n]) for row, n in zip(waveforms, lengths.tolist(), strict=True)]
-        known = self.places.keys() | self.unwritten.keys()
-        if new := [i for i, key in enumerate(keys) if key not in known]:
+        known = (self.places, self.unwritten)
+        if new := [i for i, key in enumerate(keys) if not any(key in place for place in known)]:
             few = lengths[new]
             hidden, frames = self.compute(waveforms[new, : int(few.max())], few)
             for i, row, count in zip(new, hidden, frames.tolist(), strict=True):
@@ -73,13 +75,20 @@ class Memory:
         """One utterance's frames (F, D)."""
         return self.unwritten[key] if key in self.unwritten else self.places[key].get_tensor(key)
 
+    def look(self) -> None:
+        """Open the shards that are new in the folder, those of other ranks and runs too."""
+        for path in set(self.folder.glob("*.safetensors")) - self.files.keys():
+            file = self.files[path] = safe_open(path, "pt")
+            self.places |= dict.fromkeys(file.keys(), file)
+
     def write(self) -> None:
-        """What has gathered, as a shard."""
+        """What has gathered, as a shard named by what it holds."""
         if not self.unwritten:
             return
-        path = self.folder / f"{self.rank}-{len(self.files):06}.safetensors"
-        save_file(self.unwritten, path.with_suffix(".unfinished"))
-        path.with_suffix(".unfinished").rename(path)
-        self.files.append(safe_open(path, "pt"))
-        self.places |= dict.fromkeys(self.unwritten, self.files[-1])
+        name = hashlib.blake2b("".join(self.unwritten).encode(), digest_size=16).hexdigest()
+        path = self.folder / f"{name}.safetensors"
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        save_file(self.unwritten, unfinished)
+        unfinished.rename(path)
+        self.look()
         self.unwritten = {}

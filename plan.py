@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from audio import SAMPLE_RATE
-from devices import precision
+from devices import formats
 from lora import apply_lora
 from projector import AudioProjector, RMSNorm
 from report import parameter_table
@@ -46,8 +46,9 @@ class BatchSize:
     targets: int
 
 
-def batch_size(model: TinyAudio, seconds: float, cfg: PlanConfig) -> BatchSize:
-    rows = max(1, round(seconds / cfg.utterance_seconds))
+def planned_batch(model: TinyAudio, seconds: float, each: float, cfg: PlanConfig) -> BatchSize:
+    """A batch of so many seconds in utterances of about `each` seconds."""
+    rows = max(1, round(seconds / each))
     samples = int(seconds / rows * SAMPLE_RATE)
     frames = model.encoder.frame_length(samples)
     tokens = model.projector.token_length(frames)
@@ -80,7 +81,7 @@ def flash_attention(q, k, v, attn_mask=None, is_causal=False, enable_gqa=False) 
     return torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, is_causal)[0]
 
 
-def kept(layer: nn.Module, call: Callable, *inputs: Tensor) -> int:
+def saved_bytes(layer: nn.Module, call: Callable, *inputs: Tensor) -> int:
     """Bytes that autograd keeps of `call(layer, *inputs)` for the backward pass, the layer's own
     weights excepted."""
     weights = {p.untyped_storage()._cdata for p in layer.parameters()}
@@ -99,7 +100,7 @@ def kept(layer: nn.Module, call: Callable, *inputs: Tensor) -> int:
     return sum(found.values())
 
 
-def frozen(make: Callable, dtype: torch.dtype, lora: LoraConfig) -> nn.Module:
+def frozen_layer(make: Callable, dtype: torch.dtype, lora: LoraConfig) -> nn.Module:
     """A layer as a run has it: frozen in `dtype`, its adapters in float32."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
@@ -124,16 +125,16 @@ def activations(model: TinyAudio, batch: BatchSize, cfg, frozen_dtype, dtype) ->
         projector = AudioProjector(
             encoder.hidden_size, decoder.hidden_size, model.cfg.stack, model.cfg.projector_hidden
         )
-        total = kept(projector, AudioProjector.__call__, x.requires_grad_(lora.r > 0))
-        norm = frozen(lambda: RMSNorm(decoder.hidden_size), frozen_dtype, LoraConfig(r=0))
-        total += kept(norm, RMSNorm.__call__, y.requires_grad_())
+        total = saved_bytes(projector, AudioProjector.__call__, x.requires_grad_(lora.r > 0))
+        norm = frozen_layer(lambda: RMSNorm(decoder.hidden_size), frozen_dtype, LoraConfig(r=0))
+        total += saved_bytes(norm, RMSNorm.__call__, y.requires_grad_())
         layers = []  # (bytes of one, how many, bytes of its input)
         if lora.r:  # without, nothing before the projector has a gradient
-            layer = frozen(lambda: HubertLayer(encoder), frozen_dtype, lora)
-            one = kept(layer, lambda layer, x: layer(x, None), x)
+            layer = frozen_layer(lambda: HubertLayer(encoder), frozen_dtype, lora)
+            one = saved_bytes(layer, lambda layer, x: layer(x, None), x)
             layers.append((one, encoder.num_hidden_layers, x.nbytes))
-        layer = frozen(lambda: DecoderLayer(decoder, 0), frozen_dtype, model.cfg.decoder_lora)
-        one = kept(layer, lambda layer, y: layer(y, (angles, angles), None, None), y)
+        layer = frozen_layer(lambda: DecoderLayer(decoder, 0), frozen_dtype, model.cfg.decoder_lora)
+        one = saved_bytes(layer, lambda layer, y: layer(y, (angles, angles), None, None), y)
         layers.append((one, decoder.num_hidden_layers, y.nbytes))
     if cfg.train.recompute:
         return total + sum(n * size for _, n, size in layers) + max(one for one, *_ in layers)
@@ -141,19 +142,23 @@ def activations(model: TinyAudio, batch: BatchSize, cfg, frozen_dtype, dtype) ->
 
 
 def memory(model: TinyAudio, cfg) -> dict[str, float]:
-    """Bytes by what they are for, at the peak: when the backward pass of a batch begins."""
-    frozen_dtype, dtype = number_formats(cfg.train.precision, cfg.plan.device)
-    batch = batch_size(model, cfg.data.batch_seconds, cfg.plan)
+    """Bytes by what they are for when the backward pass begins, of the batch that takes most:
+    short utterances have more prompts, long ones wider attention; slowed down, all are longer."""
+    frozen_dtype, dtype = formats(cfg.train.precision, cfg.plan.device)
+    seconds = cfg.data.batch_seconds / min(cfg.augment.speed, default=1.0)
+    lengths = (cfg.data.min_seconds, cfg.plan.utterance_seconds, cfg.data.max_seconds)
+    batches = [planned_batch(model, seconds, max(1.0, each), cfg.plan) for each in lengths]
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen_count = sum(p.numel() for p in model.parameters()) - trained
     # Of the chunk at hand: the logits, in float32 too, their logarithms, and both gradients.
-    chunk = min(LOSS_CHUNK, batch.rows * batch.targets) * model.decoder.cfg.vocab_size
+    targets = max(batch.rows * batch.targets for batch in batches)
+    chunk = min(LOSS_CHUNK, targets) * model.decoder.cfg.vocab_size
     return {
         "frozen weights": frozen_count * frozen_dtype.itemsize,
         "trained weights": trained * 4,
         "gradients": trained * 4,
         "optimizer": trained * 8,  # AdamW's two moments
-        "activations": activations(model, batch, cfg, frozen_dtype, dtype),
+        "activations": max(activations(model, b, cfg, frozen_dtype, dtype) for b in batches),
         "loss": chunk * (12 + 2 * dtype.itemsize),
     }
 
@@ -162,37 +167,37 @@ def arithmetic(model: TinyAudio, cfg) -> float:
     """Floating-point operations of one optimizer step: two for each weight and position forwards,
     as many backwards for the input, as many again for a trained weight or to recompute."""
     encoder, decoder, again = model.encoder.cfg, model.decoder.cfg, int(cfg.train.recompute)
-    b = batch_size(model, cfg.data.batch_seconds, cfg.plan)
+    b = planned_batch(model, cfg.data.batch_seconds, cfg.plan.utterance_seconds, cfg.plan)
 
     def weights(part: nn.Module) -> int:
         return sum(p.numel() for p in part.parameters() if p.ndim == 2)
 
-    stem, samples = 0.0, b.samples
+    def weights_of(layers: nn.Module, name: str) -> int:
+        linears = (m for path, m in layers.named_modules() if path.endswith(name))
+        return sum(m.weight.numel() for m in linears if type(m) is nn.Linear)
+
+    stem, lengths = 0.0, torch.tensor([b.samples])
     for layer in model.encoder.feature_extractor.conv_layers:
-        samples = (samples - layer.conv.kernel_size[0]) // layer.conv.stride[0] + 1
-        stem += 2 * samples * layer.conv.weight.numel()
+        lengths = layer.output_length(lengths)
+        stem += 2 * lengths.item() * layer.conv.weight.numel()
     stem += 2 * b.frames * model.encoder.encoder.pos_conv_embed.conv.weight.numel()
     # Attention has no weights: two products forwards, four backwards; causal, half of each.
     width = decoder.num_attention_heads * decoder.head_dim
     attend = 4 * b.frames**2 * encoder.hidden_size * encoder.num_hidden_layers
     attend_causally = 2 * b.positions**2 * width * decoder.num_hidden_layers
+    # Recomputing a layer stops where nothing behind is needed: at its last product, without LoRA.
     hear = 2 * b.frames * weights(model.encoder.encoder.layers)
+    hear_last = 2 * b.frames * weights_of(model.encoder.encoder.layers, "output_dense")
     write = 2 * b.positions * weights(model.decoder.model["layers"])
+    write_last = 2 * b.positions * weights_of(model.decoder.model["layers"], "down_proj")
     choose = 2 * b.targets * decoder.vocab_size * decoder.hidden_size
     project = 2 * b.tokens * weights(model.projector)
-    heard = (2 + again) * hear + (3 + again) * attend if model.cfg.encoder_lora.r else hear + attend
-    written = (2 + again) * write + (3 + again) * attend_causally + 3 * choose
-    return cfg.train.accumulate * b.rows * (stem + heard + 3 * project + written)
-
-
-def number_formats(name: str, device: str) -> tuple[torch.dtype, torch.dtype]:
-    """The dtypes of frozen weights and of what is computed, on a device that need not be there."""
-    if device == "cuda":
-        name = "bf16" if name == "auto" else name
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-        return dtype, dtype
-    frozen_dtype, autocast, _ = precision(name, device)
-    return frozen_dtype, getattr(autocast, "fast_dtype", torch.float32)
+    encoding = hear + attend
+    if model.cfg.encoder_lora.r:
+        encoding += hear + 2 * attend + again * (hear - hear_last + attend)
+    decoding = 2 * write + 3 * attend_causally + 3 * choose
+    decoding += again * (write - write_last + attend_causally)
+    return cfg.train.accumulate * b.rows * (stem + encoding + 3 * project + decoding)
 
 
 def forecast(model: TinyAudio, cfg) -> str:
@@ -204,13 +209,14 @@ def forecast(model: TinyAudio, cfg) -> str:
     lines = [
         parameter_table(model),
         f"{cfg.train.steps} steps of up to {seconds:.0f} s of audio: {hours:.1f} h at the most",
-        f"memory on {cfg.plan.device}, utterances of {cfg.plan.utterance_seconds:g} s:",
+        f"memory on {cfg.plan.device}, for the batch that takes most:",
         *(f"  {name:16}{size / 1e9:9.3f} GB" for name, size in parts.items()),
         f"  {'in all':16}{sum(parts.values()) / 1e9:9.3f} GB",
         f"{operations / 1e12:.3g} TFLOP a step",
     ]
     if cfg.train.encoder_cache:
-        size = 50 * 3600 * 2 * model.encoder.cfg.hidden_size / 1e9
+        frames = model.encoder.frame_length(3600 * SAMPLE_RATE)
+        size = 2 * frames * model.encoder.cfg.hidden_size / 1e9
         lines.append(f"encoder cache: {size:.2f} GB for each hour of different recordings")
     if cfg.plan.tflops:
         rate = cfg.plan.tflops * 1e12 * cfg.plan.utilisation

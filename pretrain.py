@@ -450,14 +450,15 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["espeak:train:40000"], help="hubert's speech")
     parser.add_argument("--noise", nargs="+", default=[], help="recordings for hubert to ignore")
     parser.add_argument("--dev", nargs="+", default=["espeak:dev:200"], help="hubert is scored on")
+    parser.add_argument("--seed", type=int, default=0, help="another for each go")
     parser.add_argument("--out", type=Path, default=MODELS)
     args = parser.parse_args()
     if args.part != "qwen3":
         data, noise, dev = tuple(args.data), tuple(args.noise), tuple(args.dev)
         steps, lr, init = args.hubert_steps, args.hubert_lr, args.hubert_init
-        train_hubert(args.out / "tiny-hubert", data, noise, dev, steps, lr, init)
+        train_hubert(args.out / "tiny-hubert", data, noise, dev, steps, lr, init, args.seed)
     if args.part != "hubert":
-        train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps)
+        train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps, args.seed)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -20,18 +21,20 @@ RANK = int(os.environ.get("RANK", 0))
 
 
 def join(device: str) -> None:
-    """Meet the other ranks; of the GPUs of this machine, each takes its own."""
+    """Meet the other ranks, on `train.device`; of this machine's GPUs, each takes its own."""
     if RANKS > 1:
+        on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
         if RANK > 0:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  one rank speaks for all
-        if device == "cuda":
+        if on_gpus:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+        # Rank 0 may have to make a corpus, or to wait for a network, while the others wait for it.
+        dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timedelta(hours=2))
 
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """Rank 0 first, the others when it is through: they find what it has downloaded or made."""
+    """Rank 0 first, the others when it is through: they find the files that it has made."""
     if RANK > 0:
         together(dist.barrier)
     yield
@@ -40,7 +43,7 @@ def in_turn() -> Iterator[None]:
 
 
 def together(operation, *arguments) -> None:
-    """An operation of all ranks. Raises ConnectionError where one of them is gone."""
+    """An operation of all ranks. Raises ConnectionError where it fails: one of them is gone."""
     if RANKS > 1:
         try:
             operation(*arguments)
@@ -84,10 +87,12 @@ def split_frozen(layers: nn.ModuleList) -> None:
     """Each rank keeps its share of every layer's frozen weights: FSDP2's fully_shard.
 
     A layer's other shares come over the network when it is called, forwards and backwards, and
-    are dropped after it. What is trained stays whole on every rank.
+    are dropped after it; so all ranks must call the same layers as often, in evaluation too. What
+    is trained stays whole on every rank.
     """
     if RANKS > 1:
         from torch.distributed.fsdp import fully_shard
 
         for layer in layers:
-            fully_shard(layer, ignored_params={p for p in layer.parameters() if p.requires_grad})
+            trained = {p for p in layer.parameters() if p.requires_grad}
+            fully_shard(layer, ignored_params=trained, reshard_after_forward=True)

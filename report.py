@@ -1,6 +1,7 @@
 """What a person is shown: the report of an evaluation, a comparison of two, curves and tables."""
 
 import json
+import secrets
 import subprocess
 from collections import Counter
 from dataclasses import asdict
@@ -88,15 +89,30 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
     )
 
 
+def five_transcripts(results: list[dict]) -> str:
+    """What was said and what was written, for five utterances of all lengths."""
+    chosen = results[:: max(1, len(results) // 5)][:5]
+    return "\n".join(f"  said   {r['reference']}\n  wrote  {r['hypothesis']}" for r in chosen)
+
+
+def record(run: Path, cfg, model: nn.Module, progress, summary: dict) -> None:
+    """training.json: what a run was made of, and what came of it."""
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    training = {
+        "config": asdict(cfg), "git_commit": git_commit(), "progress": asdict(progress),
+        "parameters_trained": trained,
+        "parameters_frozen": sum(p.numel() for p in model.parameters()) - trained,
+        "device": str(model.device), "torch": torch.__version__, "metrics": summary,
+    }  # fmt: skip
+    (run / "training.json").write_text(json.dumps(training, indent=2) + "\n")
+
+
 class Log:
     """metrics.jsonl, one JSON object a line, and the same numbers on the screen; those of a run
     with train.wandb at Weights & Biases too. All but one of several ranks are silent."""
 
     def __init__(self, run: Path, cfg, step: int, silent: bool = False):
-        """Keeps the lines up to `step`: a resumed run writes the later ones again.
-
-        Raises ValueError where wandb is asked for and not installed.
-        """
+        """Keeps the lines up to `step`: a resumed run writes the later ones again."""
         self.path, self.silent, self.wandb = run / "metrics.jsonl", silent, None
         if silent:
             return
@@ -105,14 +121,15 @@ class Log:
         whole = (line for line in lines if line.endswith("\n"))  # kill -9 may leave half a one
         path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
         if cfg.train.wandb:
-            try:
-                import wandb
-            except ImportError:
-                raise ValueError("train.wandb needs Weights & Biases: pip install wandb") from None
-            name = run.name  # a resumed run goes on under its name
+            import wandb
+
+            known = run / "wandb-id"
+            if not (step and known.exists()):  # a resumed run goes on where it was
+                known.write_text(secrets.token_hex(4))
             self.wandb = wandb.init(
-                project=cfg.train.wandb, name=name, id=name, resume="allow", config=asdict(cfg)
-            )
+                project=cfg.train.wandb, name=run.name, id=known.read_text(), resume="allow",
+                config=asdict(cfg),
+            )  # fmt: skip
 
     def write(self, **row) -> None:
         if self.silent:

@@ -16,6 +16,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ from projector import AudioProjector, RMSNorm, SwiGLU
 from tokenizer import Tokenizer, is_looping, loop_start, repeated
 
 BATCH_SECONDS = 120.0  # of audio transcribed at a time, padding counted
-LOSS_CHUNK = 256  # target positions whose logits exist at a time
+LOSS_CHUNK = 128  # target positions whose logits exist at a time
 
 
 def normalise(waveforms: Tensor, lengths: Tensor) -> Tensor:
@@ -74,13 +75,15 @@ class ConvLayer(nn.Module):
             self.layer_norm = nn.GroupNorm(C_out, C_out) if i == 0 else None
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.conv(x)
-        lengths = (lengths - self.conv.kernel_size[0]) // self.conv.stride[0] + 1
+        x, lengths = self.conv(x), self.output_length(lengths)
         if isinstance(self.layer_norm, nn.LayerNorm):
             x = self.layer_norm(x.transpose(1, 2)).transpose(1, 2)
         elif self.layer_norm is not None:
             x = masked_group_norm(x, lengths, self.layer_norm)
         return F.gelu(x), lengths
+
+    def output_length(self, samples):
+        return (samples - self.conv.kernel_size[0]) // self.conv.stride[0] + 1
 
 
 def masked_group_norm(x: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
@@ -221,8 +224,8 @@ class Hubert(nn.Module):
 
     def frame_length(self, samples):
         """Frames of an utterance of so many samples (int or Tensor), through every convolution."""
-        for kernel, stride in zip(self.cfg.conv_kernel, self.cfg.conv_stride, strict=True):
-            samples = (samples - kernel) // stride + 1
+        for layer in self.feature_extractor.conv_layers:
+            samples = layer.output_length(samples)
         return samples
 
     @property
@@ -406,14 +409,15 @@ class Qwen3(nn.Module):
         """The loss summed over positions, hidden (n, D), labels (n,).
 
         The logits of a chunk exist at a time, computed again for the gradient: at V = 152k those
-        of a whole batch, their logarithms and gradients would take gigabytes.
+        of a whole batch, with logarithms and gradients, take 2.4 MB a position.
         """
 
         def of_chunk(hidden: Tensor, labels: Tensor) -> Tensor:
             return F.cross_entropy(self.logits(hidden).float(), labels, reduction="sum")
 
         chunks = zip(hidden.split(LOSS_CHUNK), labels.split(LOSS_CHUNK), strict=True)
-        return sum(checkpoint(of_chunk, *chunk, use_reentrant=False) for chunk in chunks)
+        again = partial(checkpoint, of_chunk, use_reentrant=False, preserve_rng_state=False)
+        return sum(again(*chunk) for chunk in chunks)
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         weight = self.model["embed_tokens"].weight

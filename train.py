@@ -6,14 +6,13 @@ the best model so far, checkpoints/ to resume from, metrics.jsonl, curve.png, tr
 """
 
 import argparse
-import json
+import importlib.util
 import math
-import shutil
 import signal
 import sys
 import time
 import zlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -22,20 +21,21 @@ from tqdm import tqdm
 import configs
 import ranks
 from augment import Augment, AugmentConfig
-from checkpoints import checkpoint_folder, load_checkpoint, save_checkpoint
+from checkpoints import checkpoint_folder, load_checkpoint, open_run, save_checkpoint
 from data import Batches, DataConfig, load_sources, training_batches
 from devices import pick_device, precision, recompute_activations
 from eval import evaluate, write_results
-from features import remember_outputs
+from features import cache_encoder
 from plan import PlanConfig, forecast
 from report import (
     Log,
     draw_curve,
     evaluation_report,
-    git_commit,
+    five_transcripts,
     gradient_norm,
     lora_sizes,
     parameter_table,
+    record,
 )
 from tinyaudio import ModelConfig, TinyAudio, saved_config
 
@@ -73,6 +73,10 @@ class TrainConfig:
         for name in ("steps", "accumulate", "log_every", "eval_every", "save_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"train.{name}={getattr(self, name)}: expected at least 1")
+        if self.wandb and importlib.util.find_spec("wandb") is None:
+            raise ValueError("train.wandb needs Weights & Biases: pip install wandb")
+        if self.encoder_cache and self.shard:
+            raise ValueError("train.encoder_cache cannot be combined with train.shard")
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,14 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     plan: PlanConfig = field(default_factory=PlanConfig)
 
+    def __post_init__(self):
+        if self.train.encoder_cache and self.augment != AugmentConfig():
+            raise ValueError("train.encoder_cache: with augmentation no recording is heard twice")
+
 
 @dataclass
 class Progress:
-    """Where a run is: what a checkpoint must know besides weights, optimizer and random state."""
+    """Where a run is: what a checkpoint must know besides weights and optimizer."""
 
     step: int = 0
     cursors: list = field(default_factory=list)  # of each rank in the data: the next batch
@@ -128,19 +136,14 @@ def main() -> int:
 def train(cfg: Config, resume: bool) -> int:
     """The whole run. Returns the process's exit status."""
     run = Path(cfg.train.out)
-    run.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        if (run / "checkpoints").exists() and not (run / "training.json").exists():
-            raise ValueError(f"{run}: holds an unfinished run; add --resume, or remove the folder")
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)
-        (run / "training.json").unlink(missing_ok=True)
     torch.manual_seed(cfg.train.seed)
+    ranks.join(cfg.train.device)
     device = pick_device(cfg.train.device)
-    ranks.join(device)
     frozen_dtype, autocast, scaler = precision(cfg.train.precision, device)
 
     # Data
     with ranks.in_turn():
+        open_run(run, resume)
         augment = Augment(cfg.augment, load_sources(cfg.augment.noise))
         batches = training_batches(cfg.data, cfg.train.seed, augment, ranks.RANK, ranks.RANKS)
         dev, test = (load_sources(s, cfg.data.cache) for s in (cfg.data.dev, cfg.data.test))
@@ -153,9 +156,7 @@ def train(cfg: Config, resume: bool) -> int:
         model.load_trained(checkpoint_folder(cfg.train.init), partly=True)
     choose_trained(model, cfg.train)
     if cfg.train.encoder_cache:
-        if cfg.augment != AugmentConfig():
-            raise ValueError("train.encoder_cache: with augmentation no recording is heard twice")
-        remember_outputs(model, Path(cfg.train.encoder_cache), ranks.RANK)
+        cache_encoder(model, Path(cfg.train.encoder_cache))
     if cfg.train.recompute:
         recompute_activations(model.encoder.encoder.layers)
         recompute_activations(model.decoder.model["layers"])
@@ -190,11 +191,11 @@ def train(cfg: Config, resume: bool) -> int:
                 seed = zlib.crc32(f"{cfg.train.seed}-{cursor}".encode())
                 group.append(replace(batch.to(device), seed=seed))
         rate = learning_rate(progress.step, cfg.train)
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = parameters["peak"] * rate
+        for settings in optimizer.param_groups:
+            settings["lr"] = settings["peak"] * rate
         loss, norm, norms = train_step(model, group, optimizer, autocast, scaler, cfg.train.clip)
         progress.step += 1
-        (seconds,) = ranks.total(sum(batch.seconds for batch in group))
+        seconds, stopped = ranks.total(sum(batch.seconds for batch in group), len(stop))
         progress.audio_seconds += seconds
         progress.wall_seconds = time.monotonic() - started
         finite = math.isfinite(norm)
@@ -206,8 +207,8 @@ def train(cfg: Config, resume: bool) -> int:
             speed = (progress.audio_seconds - clock_audio) / (time.monotonic() - clock)
             log.write(
                 step=progress.step, epoch=cursor["epoch"], loss=loss, grad_norm=norm, **norms,
-                lr=max(group["lr"] for group in optimizer.param_groups), audio_per_second=speed,
-                skipped=progress.skipped,
+                lr=max(settings["lr"] for settings in optimizer.param_groups),
+                audio_per_second=speed, skipped=progress.skipped,
             )  # fmt: skip
             clock, clock_audio = time.monotonic(), progress.audio_seconds
         if progress.bad >= cfg.train.max_bad_steps:
@@ -228,22 +229,24 @@ def train(cfg: Config, resume: bool) -> int:
                 draw_curve(run, cfg.train.plateau)
             clock, clock_audio = time.monotonic(), progress.audio_seconds  # no training time
         exhausted = 0 < cfg.train.patience <= progress.stale
-        stopped_by = max(ranks.gather(stop[0] if stop else 0))
-        if progress.step % cfg.train.save_every == 0 or stopped_by or exhausted:
+        if progress.step % cfg.train.save_every == 0 or stopped or exhausted:
             progress.cursors = ranks.gather(cursor)
             if ranks.RANK == 0:
                 save_checkpoint(run, model, optimizer, progress)
-        if stopped_by:
+        if stopped:
             bar.close()
             if ranks.RANK == 0:
                 print(f"stopped at step {progress.step}; --resume goes on", file=sys.stderr)
-            return 128 + stopped_by
+            return 128 + (stop[0] if stop else signal.SIGTERM)
         if exhausted:
             tqdm.write(f"no better dev WER in {progress.stale} evaluations: stopping early")
             break
     bar.close()
-    problems.report("training data")
-    finish(run, cfg, model, progress, test)
+    for left_out in ranks.gather(dict(problems))[1:]:
+        problems.update(left_out)
+    if ranks.RANK == 0:
+        problems.report("training data")
+    finish(run, cfg, model, progress, test, autocast)
     return 0
 
 
@@ -269,7 +272,8 @@ def train_step(model, batches, optimizer, autocast, scaler, clip: float):
     for p in parameters:
         p.grad /= tokens
     norms = {f"grad_norm_{name}": gradient_norm(part) for name, part in model.named_children()}
-    norm = torch.nn.utils.clip_grad_norm_(parameters, clip).item()
+    norm = math.hypot(*norms.values())
+    torch.nn.utils.clip_grads_with_norm_(parameters, clip, torch.tensor(norm))
     if math.isfinite(norm):
         scaler.step(optimizer)
     scaler.update()
@@ -335,28 +339,20 @@ def evaluate_dev(model: TinyAudio, dev: list, cfg: DataConfig, autocast) -> dict
     return {"dev_loss": total / tokens, "dev_wer": summary["raw_wer"]}
 
 
-def finish(run: Path, cfg: Config, model: TinyAudio, progress: Progress, test: list) -> None:
+def finish(run: Path, cfg: Config, model, progress: Progress, test: list, autocast) -> None:
     """Score the best model on data.test, print five transcripts, write training.json."""
     with ranks.in_turn():  # rank 0 has written it
         model.load_trained(run)
     model.eval()
-    results, summary = evaluate(model, test, beams=cfg.train.beams)
-    if ranks.RANK > 0:
-        return
-    write_results(run, results, summary | {"model": str(run), "data": list(cfg.data.test)})
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    training = {
-        "config": asdict(cfg), "git_commit": git_commit(), "progress": asdict(progress),
-        "parameters_trained": trained,
-        "parameters_frozen": sum(p.numel() for p in model.parameters()) - trained,
-        "device": str(model.device), "torch": torch.__version__, "metrics": summary,
-    }  # fmt: skip
-    (run / "training.json").write_text(json.dumps(training, indent=2) + "\n")
-    print(evaluation_report(results, summary, worst=0))
-    for result in results[:: max(1, len(results) // 5)][:5]:
-        print(f"  said   {result['reference']}\n  wrote  {result['hypothesis']}")
-    minutes = progress.wall_seconds / 60
-    print(f"{run}: {progress.step} steps, {minutes:.1f} minutes, dev WER {progress.best_wer:.2%}")
+    with autocast:
+        results, summary = evaluate(model, test, beams=cfg.train.beams)
+    if ranks.RANK == 0:
+        write_results(run, results, summary | {"model": str(run), "data": list(cfg.data.test)})
+        record(run, cfg, model, progress, summary)
+        print(evaluation_report(results, summary, worst=0))
+        print(five_transcripts(results))
+        minutes, best = progress.wall_seconds / 60, progress.best_wer
+        print(f"{run}: {progress.step} steps, {minutes:.1f} minutes, dev WER {best:.2%}")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 Usual: transformers' HubertModel and Qwen3ForCausalLM with peft, SDPA, autocast, random batches
 padded to their longest, logits at every position. Ours: batches of like length, logits at target
-positions. Both have the same weights, drawn at random, and the same utterances, whose lengths are
-drawn like LoquaciousSet's: 2 to 25 s, about 9 s on average. Needs tests/requirements.txt.
+positions. Both have the same weights, drawn at random, and draw from the same utterances, whose
+lengths are like LoquaciousSet's: 2 to 25 s, about 9 s on average. Needs tests/requirements.txt.
 """
 
 import argparse
@@ -24,12 +24,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not inst
 from audio import SAMPLE_RATE
 from benchmarks.shapes import SHAPES
 from checkpoints import HubertConfig, Qwen3Config
-from data import Batch, Utterance, pad, plan_batches
+from data import Batch, DataConfig, Utterance, pad, plan_batches
 from devices import pick_device, precision, recompute_activations
 from plan import PlanConfig, arithmetic
 from projector import AudioProjector
 from tinyaudio import IGNORE, Hubert, LoraConfig, ModelConfig, Qwen3, TinyAudio, normalise
-from train import Config, DataConfig, TrainConfig, make_optimizer, train_step
+from train import Config, TrainConfig, make_optimizer, train_step
 
 TOKENS_PER_SECOND = 3.5  # of text
 

@@ -7,7 +7,7 @@ from test_tinyaudio import TEXTS, make, noises
 from test_train import metrics, write_config
 
 from data import pad
-from features import remember_outputs
+from features import cache_encoder
 
 
 def frozen():
@@ -32,7 +32,7 @@ def test_a_recording_is_heard_once(tmp_path):
     """In any batch, with any padding, by the model that trains and by the one that transcribes."""
     model, plain = frozen(), frozen()
     rows = counting(model)
-    remember_outputs(model, tmp_path)
+    cache_encoder(model, tmp_path)
     waveforms = noises(0.5, 2.0, 1.0, 0.7, 1.5)
     first = [model(pad(waveforms[:2], TEXTS[:2])), model(pad(waveforms[2:], TEXTS[2:]))]
     again = model(pad(waveforms, TEXTS))
@@ -48,7 +48,7 @@ def test_a_recording_is_heard_once(tmp_path):
 def test_what_was_transcribed_first_can_be_trained_on(tmp_path):
     """Fails if a tensor of inference mode is kept, which autograd refuses."""
     model = frozen()
-    remember_outputs(model, tmp_path)
+    cache_encoder(model, tmp_path)
     model.transcribe(noises(1.0, 2.0))
     model(pad(noises(1.0, 2.0), TEXTS[:2]))[0].backward()
 
@@ -56,19 +56,19 @@ def test_what_was_transcribed_first_can_be_trained_on(tmp_path):
 def test_shards_outlast_the_process_and_fit_one_encoder(tmp_path, monkeypatch):
     monkeypatch.setattr("features.SHARD_BYTES", 30_000)
     waveforms, model = noises(0.5, 2.0, 1.0, 0.7, 1.5), frozen()
-    remember_outputs(model, tmp_path)
+    cache_encoder(model, tmp_path)
     expected = model(pad(waveforms, TEXTS))[0].item()
     model.hear.write()
     assert list(tmp_path.glob("*/*.safetensors"))
     later = frozen()
     rows = counting(later)
-    remember_outputs(later, tmp_path)
+    cache_encoder(later, tmp_path)
     assert later(pad(waveforms, TEXTS))[0].item() == expected and rows == []
     other = frozen()
     with torch.no_grad():
         other.encoder.encoder.layer_norm.bias += 0.01
     rows = counting(other)
-    remember_outputs(other, tmp_path)
+    cache_encoder(other, tmp_path)
     other(pad(waveforms, TEXTS))
     assert rows == [5]
 

@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.shapes import HUBERT_LARGE, HUBERT_XLARGE, QWEN3_0_6B, QWEN3_8B
 from data import DataConfig, pad
-from devices import recompute_activations
-from plan import PlanConfig, activations, arithmetic, batch_size, memory, number_formats
+from devices import formats, recompute_activations
+from plan import PlanConfig, activations, arithmetic, memory, planned_batch
 from tinyaudio import LoraConfig, ModelConfig, TinyAudio
 from train import Config, TrainConfig
 
@@ -51,7 +51,7 @@ def model_and_batch(shape: str):
 def test_activations_are_what_autograd_keeps(shape, name):
     """Fails if a layer keeps a tensor the plan does not know of, or the plan counts one twice."""
     model, batch, cfg = model_and_batch(shape)
-    frozen_dtype, dtype = number_formats(name, "cpu")
+    frozen_dtype, dtype = formats(name, "cpu")
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     found, alive = {}, []
 
@@ -64,19 +64,35 @@ def test_activations_are_what_autograd_keeps(shape, name):
     autocast = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
         model(batch)
-    size = batch_size(model, 20.0, cfg.plan)
+    size = planned_batch(model, 20.0, 5.0, cfg.plan)
     assert size.rows == 4 and size.samples == batch.waveforms.shape[1]
     planned = activations(model, size, cfg, frozen_dtype, dtype)
     assert planned == pytest.approx(sum(found.values()), rel=0.05)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_arithmetic_is_what_pytorch_counts(shape):
+@pytest.mark.parametrize("again", [False, True])
+def test_arithmetic_is_what_pytorch_counts(shape, again):
     model, batch, cfg = model_and_batch(shape)
     # The counter does not know the CPU's fused attention.
+    if again:
+        cfg = replace(cfg, train=TrainConfig(recompute=True))
+        recompute(model)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(batch)[0].backward()
     assert arithmetic(model, cfg) == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def recompute(model: TinyAudio) -> None:
+    for part in (model.encoder.encoder.layers, model.decoder.model["layers"]):
+        recompute_activations(part)
+
+
+def test_recomputing_changes_no_text():
+    model = make()
+    before = model.transcribe(noises(1.0, 2.5))
+    recompute(model)
+    assert model.transcribe(noises(1.0, 2.5)) == before
 
 
 def test_recomputing_changes_no_gradient():
@@ -86,8 +102,7 @@ def test_recomputing_changes_no_gradient():
         model(batch)[0].backward()
         gradients.append([p.grad.clone() for p in trained(model).values()])
         model.zero_grad()
-        for part in (model.encoder.encoder.layers, model.decoder.model["layers"]):
-            recompute_activations(part)
+        recompute(model)
     for kept, again in zip(*gradients, strict=True):
         torch.testing.assert_close(again, kept)
 
