@@ -22,10 +22,10 @@ from safetensors.torch import load_file
 from test_tinyaudio import PAIR, TEXTS, make, noises, trained
 
 from checkpoints import load_checkpoint
-from data import Batches, DataConfig, Utterance, collate, pad
+from data import Batches, DataConfig, Utterance, collate, load_source, pad
 from lora import lora_layers
 from report import lora_sizes
-from train import Progress, TrainConfig, learning_rate, make_optimizer, train_step
+from train import Config, Progress, TrainConfig, finish, learning_rate, make_optimizer, train_step
 
 LORA = {"r": 4, "alpha": 8, "dropout": 0.1}
 
@@ -364,6 +364,18 @@ def test_a_checkpoint_of_another_version_is_refused(whole, tmp_path):
     progress.write_text('{"step": 6, "epoch": 0, "batch": 3}')
     with pytest.raises(ValueError, match="was written by another version"):
         load_checkpoint(run, None, None, Progress())
+
+
+def test_frozen_weights_in_bfloat16_are_scored(corpus, tmp_path):
+    """As on a GPU: fails where the test after training meets float32 adapters without autocast."""
+    model = make()
+    for p in model.parameters():
+        p.data = p.data if p.requires_grad else p.data.bfloat16()
+    model.save_pretrained(tmp_path)
+    autocast, said = torch.autocast("cpu", torch.bfloat16), load_source(str(corpus))[:2]
+    finish(tmp_path, Config(), model, Progress(), said, autocast)
+    assert json.loads((tmp_path / "summary.json").read_text())["utterances"] == 2
+    assert (tmp_path / "training.json").exists()
 
 
 def test_a_run_cannot_go_on_from_another_shape(whole, corpus, tmp_path):
