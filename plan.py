@@ -141,25 +141,45 @@ def activations(model: TinyAudio, batch: BatchSize, cfg, frozen_dtype, dtype) ->
     return total + sum(one * n for one, n, _ in layers)
 
 
+def stem_scratch(model: TinyAudio, batch: BatchSize, device: str, dtype: torch.dtype) -> int:
+    """Bytes that the convolutions have at a time: what one hears, its output, and the norm's input
+    and output, which autocast has in float32 but for CPUs. Nothing of it is kept."""
+    lengths, most = torch.tensor(batch.samples), 0
+    norm = 2 * (dtype.itemsize if device == "cpu" else 4)
+    heard = batch.samples * dtype.itemsize
+    for layer in model.encoder.feature_extractor.conv_layers:
+        lengths = layer.output_length(lengths)
+        numbers = lengths.item() * layer.conv.out_channels
+        most = max(most, heard + numbers * (dtype.itemsize + norm))
+        heard = numbers * dtype.itemsize
+    return batch.rows * most
+
+
 def memory(model: TinyAudio, cfg) -> dict[str, float]:
-    """Bytes by what they are for when the backward pass begins, of the batch that takes most:
-    short utterances have more prompts, long ones wider attention; slowed down, all are longer."""
+    """Bytes by what they are for at the peak, for the batch that takes most: short utterances have
+    more prompts, long ones wider attention; slowed down, all are longer.
+
+    The peak is where the backward pass begins; or, where little is kept, in the first convolutions.
+    """
     frozen_dtype, dtype = formats(cfg.train.precision, cfg.plan.device)
     seconds = cfg.data.batch_seconds / min(cfg.augment.speed, default=1.0)
     lengths = (cfg.data.min_seconds, cfg.plan.utterance_seconds, cfg.data.max_seconds)
-    batches = [planned_batch(model, seconds, max(1.0, each), cfg.plan) for each in lengths]
+    needed = []
+    for each in lengths:
+        batch = planned_batch(model, seconds, max(1.0, each), cfg.plan)
+        # Of a chunk: the logits, in float32 too, their logarithms, and both gradients.
+        chunk = min(LOSS_CHUNK, batch.rows * batch.targets) * model.decoder.cfg.vocab_size
+        loss = chunk * (12 + 2 * dtype.itemsize)
+        stem = stem_scratch(model, batch, cfg.plan.device, dtype)
+        needed.append(max(activations(model, batch, cfg, frozen_dtype, dtype) + loss, stem))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen_count = sum(p.numel() for p in model.parameters()) - trained
-    # Of the chunk at hand: the logits, in float32 too, their logarithms, and both gradients.
-    targets = max(batch.rows * batch.targets for batch in batches)
-    chunk = min(LOSS_CHUNK, targets) * model.decoder.cfg.vocab_size
     return {
         "frozen weights": frozen_count * frozen_dtype.itemsize,
         "trained weights": trained * 4,
         "gradients": trained * 4,
         "optimizer": trained * 8,  # AdamW's two moments
-        "activations": max(activations(model, b, cfg, frozen_dtype, dtype) for b in batches),
-        "loss": chunk * (12 + 2 * dtype.itemsize),
+        "activations": max(needed),
     }
 
 

@@ -58,12 +58,17 @@ class Spoken(Utterance):
         return 0.1 * torch.randn(int(self.seconds * SAMPLE_RATE), generator=generator)
 
 
+def draw_text(seconds: float, vocabulary: int, rng: random.Random) -> str:
+    words = (rng.randrange(vocabulary - 10) for _ in range(int(seconds * TOKENS_PER_SECOND)))
+    return " ".join(map(str, words))
+
+
 def draw_utterances(count: int, vocabulary: int, rng: random.Random) -> list[tuple[Spoken, float]]:
     pairs = []
     for i in range(count):
         seconds = draw_seconds(rng)
-        words = (rng.randrange(vocabulary - 10) for _ in range(int(seconds * TOKENS_PER_SECOND)))
-        pairs.append((Spoken(str(i), "", " ".join(map(str, words)), seconds=seconds), seconds))
+        text = draw_text(seconds, vocabulary, rng)
+        pairs.append((Spoken(str(i), "", text, seconds=seconds), seconds))
     return pairs
 
 

@@ -123,3 +123,14 @@ def test_train_step_prints_both_and_their_ratio():
     assert done.returncode == 0, done.stderr
     assert re.findall(r"^\| (ours|usual) \| [\d.]+ \|", done.stdout, re.M) == ["ours", "usual"]
     assert re.search(r"^ours / usual: [\d.]+x$", done.stdout, re.M)
+
+
+@pytest.mark.parametrize("options", [[], ["--recompute"]])
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_the_planned_memory_is_what_a_step_takes(name, options):
+    """Within 10 %, of what PyTorch allocates on the CPU."""
+    done = run_script("benchmarks/train_memory.py", "--batch-seconds", 60, "--precision", name,
+                      *options)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (share,) = re.findall(r"([\d.]+) of it$", done.stdout, re.M)
+    assert 0.9 < float(share) < 1.1, done.stdout
