@@ -188,6 +188,7 @@ def train(cfg: Config, resume: bool) -> int:
             cursor, batch, left_out = next(stream)
             problems.update(left_out)
             if batch is not None:
+                # The batch's own, whoever trains on it: what dropout draws is told by the data.
                 seed = zlib.crc32(f"{cfg.train.seed}-{cursor}".encode())
                 group.append(replace(batch.to(device), seed=seed))
         rate = learning_rate(progress.step, cfg.train)
