@@ -240,6 +240,24 @@ def open_run(run: Path, resume: bool) -> None:
         (run / "training.json").unlink(missing_ok=True)
 
 
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's state under flat names, "0.exp_avg", as a safetensors file can hold it."""
+    return {
+        f"{number}.{key}": value.cpu()
+        for number, state in optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    state: dict[int, dict] = {}
+    for name, tensor in tensors.items():
+        number, key = name.split(".")
+        state.setdefault(int(number), {})[key] = tensor
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
 def save_checkpoint(run: Path, model, optimizer, progress) -> None:
     """checkpoints/step-N: everything needed to go on as if nothing had happened.
 
@@ -249,10 +267,7 @@ def save_checkpoint(run: Path, model, optimizer, progress) -> None:
     unfinished = folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_trained(unfinished)
-    tensors = {}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"{number}.{key}": value.cpu() for key, value in state.items()}
-    save_file(tensors, unfinished / "optimizer.safetensors")
+    save_file(optimizer_tensors(optimizer), unfinished / "optimizer.safetensors")
     (unfinished / "progress.json").write_text(json.dumps(asdict(progress)))
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
@@ -272,9 +287,4 @@ def load_checkpoint(run: Path, model, optimizer, progress) -> None:
     for key, value in values.items():
         setattr(progress, key, value)
     model.load_trained(folders[-1])
-    tensors = read_safetensors(folders[-1] / "optimizer.safetensors")
-    state: dict[int, dict] = {}
-    for name, tensor in tensors.items():
-        number, key = name.split(".")
-        state.setdefault(int(number), {})[key] = tensor
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+    restore_optimizer(optimizer, read_safetensors(folders[-1] / "optimizer.safetensors"))

@@ -12,10 +12,12 @@ import argparse
 import itertools
 import json
 import random
+import shutil
+import statistics
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,8 +29,14 @@ from torch import Tensor, nn
 
 from audio import SAMPLE_RATE
 from augment import Augment, AugmentConfig
-from checkpoints import fuse_weight_norm, read_tensors
-from data import Batch, Batches, DataConfig, Problems, load_source, load_sources, pad
+from checkpoints import (
+    fuse_weight_norm,
+    optimizer_tensors,
+    read_safetensors,
+    read_tensors,
+    restore_optimizer,
+)
+from data import Batches, DataConfig, load_source, load_sources, pad
 from devices import pick_device
 from eval import cer, wer
 from synthesis import sentences
@@ -79,14 +87,15 @@ def initialise(model: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight)
 
 
-def optimizer_and_schedule(model: nn.Module, lr: float, steps: int, warmup: int):
-    """AdamW and a learning rate that rises linearly, then falls along a cosine to a hundredth."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    cfg = TrainConfig(steps=steps, warmup=warmup, lr_floor=0.01)
-    factor = partial(learning_rate, cfg=cfg)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+def make_optimizer(model: nn.Module) -> torch.optim.AdamW:
+    return torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+
+
+def set_rate(optimizer, peak: float, step: int, steps: int, warmup: int) -> None:
+    """The learning rate rises linearly to the peak, then falls along a cosine to a hundredth."""
+    share = learning_rate(step, TrainConfig(steps=steps, warmup=warmup, lr_floor=0.01))
+    for settings in optimizer.param_groups:
+        settings["lr"] = peak * share
 
 
 def hubert_ctc(folder: Path | None = None) -> nn.ModuleDict:
@@ -104,6 +113,8 @@ def hubert_ctc(folder: Path | None = None) -> nn.ModuleDict:
     return model
 
 
+SAVE_EVERY = 500  # steps
+
 # A speaker's distance, room and microphone, in place of those that synthesised speech lacks.
 AUGMENT = AugmentConfig(
     speed=(0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15), tone=0.7, hiss_share=0.5, snr=(10.0, 40.0)
@@ -118,12 +129,14 @@ def train_hubert(
     steps: int,
     lr: float,
     init: Path | None = None,
+    resume: bool = False,
     seed: int = 0,
 ) -> None:
     """CTC on transcribed speech (Graves et al. 2006), as hubert-large-ls960-ft on LibriSpeech.
 
-    `noise` are sources of recordings to mix in and to write nothing on. From random weights, or
-    on from those that an earlier call wrote to `init`.
+    `noise` are sources of recordings to mix in and to write nothing on. From random weights, on
+    from those that an earlier call wrote to `init`, or, to `resume`, from where a call that was
+    interrupted last saved. Raises FileNotFoundError where there is nothing to resume.
     """
     torch.manual_seed(seed)
     device = pick_device()
@@ -132,11 +145,17 @@ def train_hubert(
     batches = Batches(load_sources(sources + noise), cfg, seed, augment)
     held_out = {source: load_source(source) for source in dev}
     model = hubert_ctc(init).to(device)
-    optimizer, schedule = optimizer_and_schedule(model, lr=lr, steps=steps, warmup=500)
-    stream = itertools.chain.from_iterable(batches.loader(epoch) for epoch in itertools.count())
+    optimizer = make_optimizer(model)
+    step, cursor = load_progress(folder, model, optimizer) if resume else (0, {})
     print(f"hubert: {batches.seconds / 3600:.1f} h of speech, on {device}", flush=True)
     started, losses = time.time(), []
-    for step, batch in enumerate(itertools.islice(readable(stream, batches.problems), steps), 1):
+    stream = batches.stream(cursor)
+    for cursor, batch, left_out in stream:
+        batches.problems.update(left_out)
+        if batch is None:
+            continue
+        torch.manual_seed(seed * steps + step)  # masks: the same after an interruption
+        set_rate(optimizer, lr, step, steps, warmup=500)
         batch = batch.to(device)
         targets = [encode_letters(text) for text in batch.texts]
         with torch.autocast(device, torch.bfloat16):
@@ -148,27 +167,45 @@ def train_hubert(
         loss.backward()
         if nn.utils.clip_grad_norm_(model.parameters(), 1.0).isfinite():
             optimizer.step()
-        schedule.step()
         optimizer.zero_grad()
+        step += 1
         losses.append(loss.item())
         if step % 50 == 0:
-            mean, seconds = sum(losses[-50:]) / 50, time.time() - started
+            mean, seconds = statistics.mean(losses[-50:]), time.time() - started
             print(f"hubert step {step}/{steps}  loss {mean:.3f}  {seconds:.0f} s", flush=True)
-        if step % 500 == 0 or step == steps:
+        if step % SAVE_EVERY == 0 or step == steps:
             for source, utterances in held_out.items():
                 refs, hyps = [u.text for u in utterances], transcribe_ctc(model, utterances)
                 rates = f"WER {wer(refs, hyps):.2%}  CER {cer(refs, hyps):.2%}"
                 print(f"hubert on {source}: {rates}", flush=True)
             save_hubert(model, folder)
+            save_progress(folder, model, optimizer, step, cursor)
+        if step >= steps:
+            break
+    shutil.rmtree(folder / "progress")
     batches.problems.report("pretraining data")
 
 
-def readable(stream: Iterator[tuple], problems: Problems) -> Iterator[Batch]:
-    """The batches in which anything can be used; what cannot is counted."""
-    for batch, left_out in stream:
-        problems.update(left_out)
-        if batch is not None:
-            yield batch
+def save_progress(folder: Path, model: nn.Module, optimizer, step: int, cursor: dict) -> None:
+    """What `load_progress` puts back; under another name until it is whole."""
+    unfinished = folder / "progress.unfinished"
+    unfinished.mkdir(exist_ok=True)
+    save_file(model.state_dict(), unfinished / "model.safetensors")
+    save_file(optimizer_tensors(optimizer), unfinished / "optimizer.safetensors")
+    write_json(unfinished / "progress.json", {"step": step, "cursor": cursor})
+    shutil.rmtree(folder / "progress", ignore_errors=True)
+    unfinished.rename(folder / "progress")
+
+
+def load_progress(folder: Path, model: nn.Module, optimizer) -> tuple[int, dict]:
+    """(steps done, cursor in the data) of a call that was interrupted. Raises FileNotFoundError."""
+    saved = folder / "progress"
+    if not saved.is_dir():
+        raise FileNotFoundError(f"{saved}: nothing to resume")
+    model.load_state_dict(read_safetensors(saved / "model.safetensors"))
+    restore_optimizer(optimizer, read_safetensors(saved / "optimizer.safetensors"))
+    progress = json.loads((saved / "progress.json").read_text())
+    return progress["step"], progress["cursor"]
 
 
 def ctc_logits(model: nn.ModuleDict, waveforms: Tensor, lengths: Tensor, mask: bool = False):
@@ -386,7 +423,7 @@ def train_qwen3(folder: Path, steps: int, seed: int = 0) -> None:
     held_out = held_out.batch(256)
     model = Qwen3(QWEN3)
     initialise(model)
-    optimizer, schedule = optimizer_and_schedule(model, lr=2e-3, steps=steps, warmup=200)
+    optimizer = make_optimizer(model)
     started, losses = time.time(), []
 
     def loss_of(ids: Tensor, labels: Tensor, where: Tensor) -> Tensor:
@@ -396,11 +433,11 @@ def train_qwen3(folder: Path, steps: int, seed: int = 0) -> None:
         return F.cross_entropy(logits.float(), labels[labels != IGNORE])
 
     for step in range(1, steps + 1):
+        set_rate(optimizer, 2e-3, step - 1, steps, warmup=200)
         loss = loss_of(*source.batch(32))
         loss.backward()
         if nn.utils.clip_grad_norm_(model.parameters(), 1.0).isfinite():
             optimizer.step()
-        schedule.step()
         optimizer.zero_grad()
         losses.append(loss.item())
         if step % 50 == 0:
@@ -440,12 +477,13 @@ def write_json(path: Path, value: dict) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="?", choices=("hubert", "qwen3"), help="default: both")
     parser.add_argument("--hubert-steps", type=int, default=11_000)
     parser.add_argument("--hubert-lr", type=float, default=2.5e-3)
     parser.add_argument("--hubert-init", type=Path, help="go on from this folder's weights")
+    parser.add_argument("--hubert-resume", action="store_true", help="after an interruption")
     parser.add_argument("--qwen3-steps", type=int, default=5000)
     parser.add_argument("--data", nargs="+", default=["espeak:train:40000"], help="hubert's speech")
     parser.add_argument("--noise", nargs="+", default=[], help="recordings for hubert to ignore")
@@ -453,13 +491,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="another for each go")
     parser.add_argument("--out", type=Path, default=MODELS)
     args = parser.parse_args()
-    if args.part != "qwen3":
-        data, noise, dev = tuple(args.data), tuple(args.noise), tuple(args.dev)
-        steps, lr, init = args.hubert_steps, args.hubert_lr, args.hubert_init
-        train_hubert(args.out / "tiny-hubert", data, noise, dev, steps, lr, init, args.seed)
-    if args.part != "hubert":
-        train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps, args.seed)
+    try:
+        if args.part != "qwen3":
+            train_hubert(
+                args.out / "tiny-hubert", tuple(args.data), tuple(args.noise), tuple(args.dev),
+                args.hubert_steps, args.hubert_lr, args.hubert_init, args.hubert_resume, args.seed,
+            )  # fmt: skip
+        if args.part != "hubert":
+            train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps, args.seed)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
