@@ -58,7 +58,7 @@ def precision(name: str, device: str):
     return frozen, autocast, torch.amp.GradScaler(kind, enabled=dtype == torch.float16)
 
 
-def recompute_activations(layers: nn.ModuleList) -> None:
+def recompute_activations(layers: list[nn.Module]) -> None:
     """Keep only each layer's input for the backward pass, and compute the rest again there.
 
     Chen et al. 2016 (arXiv:1604.06174).
@@ -68,6 +68,7 @@ def recompute_activations(layers: nn.ModuleList) -> None:
 
 
 def recomputed(forward: Callable, *inputs):
+    """`forward(*inputs)`, of which only the inputs are kept and the rest is computed again."""
     if torch.is_grad_enabled():
         return checkpoint(forward, *inputs, use_reentrant=False)
     return forward(*inputs)

@@ -55,8 +55,8 @@ class EncoderCache:
     @torch.no_grad()
     def __call__(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         keys = [digest(row[:n]) for row, n in zip(waveforms, lengths.tolist(), strict=True)]
-        known = (self.places, self.unwritten)
-        if new := [i for i, key in enumerate(keys) if not any(key in place for place in known)]:
+        unknown = set(keys) - self.places.keys() - self.unwritten.keys()
+        if new := [i for i, key in enumerate(keys) if key in unknown]:
             few = lengths[new]
             hidden, frames = self.compute(waveforms[new, : int(few.max())], few)
             for i, row, count in zip(new, hidden, frames.tolist(), strict=True):

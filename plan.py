@@ -141,15 +141,23 @@ def activations(model: TinyAudio, batch: BatchSize, cfg, frozen_dtype, dtype) ->
     return total + sum(one * n for one, n, _ in layers)
 
 
+def stem_outputs(model: TinyAudio, batch: BatchSize) -> list[tuple[nn.Conv1d, int]]:
+    """Every convolution of the encoder's stem, with the length of its output."""
+    outputs, length = [], batch.samples
+    for layer in model.encoder.feature_extractor.conv_layers:
+        length = layer.output_length(length)
+        outputs.append((layer.conv, length))
+    return outputs
+
+
 def stem_scratch(model: TinyAudio, batch: BatchSize, device: str, dtype: torch.dtype) -> int:
     """Bytes that the convolutions have at a time: what one hears, its output, and the norm's input
     and output, which autocast has in float32 but for CPUs. Nothing of it is kept."""
-    lengths, most = torch.tensor(batch.samples), 0
+    most = 0
     norm = 2 * (dtype.itemsize if device == "cpu" else 4)
     heard = batch.samples * dtype.itemsize
-    for layer in model.encoder.feature_extractor.conv_layers:
-        lengths = layer.output_length(lengths)
-        numbers = lengths.item() * layer.conv.out_channels
+    for conv, length in stem_outputs(model, batch):
+        numbers = length * conv.out_channels
         most = max(most, heard + numbers * (dtype.itemsize + norm))
         heard = numbers * dtype.itemsize
     return batch.rows * most
@@ -196,10 +204,7 @@ def arithmetic(model: TinyAudio, cfg) -> float:
         linears = (m for path, m in layers.named_modules() if path.endswith(name))
         return sum(m.weight.numel() for m in linears if type(m) is nn.Linear)
 
-    stem, lengths = 0.0, torch.tensor([b.samples])
-    for layer in model.encoder.feature_extractor.conv_layers:
-        lengths = layer.output_length(lengths)
-        stem += 2 * lengths.item() * layer.conv.weight.numel()
+    stem = sum(2 * length * conv.weight.numel() for conv, length in stem_outputs(model, b))
     stem += 2 * b.frames * model.encoder.encoder.pos_conv_embed.conv.weight.numel()
     # Attention has no weights: two products forwards, four backwards; causal, half of each.
     width = decoder.num_attention_heads * decoder.head_dim

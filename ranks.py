@@ -83,7 +83,7 @@ def gather(value) -> list:
     return values
 
 
-def split_frozen(layers: nn.ModuleList) -> None:
+def split_frozen(layers: list[nn.Module]) -> None:
     """Each rank keeps its share of every layer's frozen weights: FSDP2's fully_shard.
 
     A layer's other shares come over the network when it is called, forwards and backwards, and

@@ -114,8 +114,10 @@ class Log:
     def __init__(self, run: Path, cfg, step: int, silent: bool = False):
         """Keeps the lines up to `step`: a resumed run writes the later ones again."""
         self.path, self.silent, self.wandb = run / "metrics.jsonl", silent, None
-        if silent:
-            return
+        if not silent:
+            self.open(run, cfg, step)
+
+    def open(self, run: Path, cfg, step: int) -> None:
         path = self.path
         lines = path.read_text().splitlines(keepends=True) if path.exists() and step else []
         whole = (line for line in lines if line.endswith("\n"))  # kill -9 may leave half a one
@@ -139,12 +141,6 @@ class Log:
         tqdm.write("  ".join(f"{key} {value:.4g}" for key, value in row.items()))
         if self.wandb is not None:
             self.wandb.log(row, step=row["step"])
-
-
-def gradient_norm(part: nn.Module) -> float:
-    """The norm of all gradients in a part of the model, before they are clipped."""
-    gradients = [p.grad for p in part.parameters() if p.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients).item() if gradients else 0.0
 
 
 @torch.no_grad()

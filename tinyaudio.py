@@ -16,13 +16,11 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 import configs
 from audio import SAMPLE_RATE, SILENT, load_audio, microphone, split_at_silences
@@ -35,7 +33,7 @@ from checkpoints import (
     read_safetensors,
     save_tensors,
 )
-from devices import inference_dtype, pick_device
+from devices import inference_dtype, pick_device, recomputed
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
 from tokenizer import Tokenizer, is_looping, loop_start, repeated
@@ -416,8 +414,7 @@ class Qwen3(nn.Module):
             return F.cross_entropy(self.logits(hidden).float(), labels, reduction="sum")
 
         chunks = zip(hidden.split(LOSS_CHUNK), labels.split(LOSS_CHUNK), strict=True)
-        again = partial(checkpoint, of_chunk, use_reentrant=False, preserve_rng_state=False)
-        return sum(again(*chunk) for chunk in chunks)
+        return sum(recomputed(of_chunk, *chunk) for chunk in chunks)
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         weight = self.model["embed_tokens"].weight
@@ -596,6 +593,11 @@ class TinyAudio(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.projector.norm_in.weight.device
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The transformer layers of both frozen models, nearly all of their weights."""
+        return [*self.encoder.encoder.layers, *self.decoder.model["layers"]]
 
     def hear(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Waveforms (B, T), valid samples (B,) -> encoder frames (B, F, D), how many (B,)."""

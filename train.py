@@ -32,7 +32,6 @@ from report import (
     draw_curve,
     evaluation_report,
     five_transcripts,
-    gradient_norm,
     lora_sizes,
     parameter_table,
     record,
@@ -158,11 +157,9 @@ def train(cfg: Config, resume: bool) -> int:
     if cfg.train.encoder_cache:
         cache_encoder(model, Path(cfg.train.encoder_cache))
     if cfg.train.recompute:
-        recompute_activations(model.encoder.encoder.layers)
-        recompute_activations(model.decoder.model["layers"])
+        recompute_activations(model.layers)
     if cfg.train.shard:
-        ranks.split_frozen(model.encoder.encoder.layers)
-        ranks.split_frozen(model.decoder.model["layers"])
+        ranks.split_frozen(model.layers)
         model.to(device)
     ranks.start_alike([p for p in model.parameters() if p.requires_grad])
     optimizer = make_optimizer(model, cfg.train)
@@ -280,6 +277,12 @@ def train_step(model, batches, optimizer, autocast, scaler, clip: float):
     scaler.update()
     optimizer.zero_grad()
     return loss_sum / tokens, norm, norms
+
+
+def gradient_norm(part: torch.nn.Module) -> float:
+    """The norm of all gradients in a part of the model; 0 where nothing is trained."""
+    gradients = [p.grad for p in part.parameters() if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients).item() if gradients else 0.0
 
 
 def learning_rate(step: int, cfg: TrainConfig) -> float:

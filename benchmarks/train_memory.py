@@ -49,8 +49,7 @@ def main() -> int:
 
     model = build(args.shapes, device, dtype)
     if args.recompute:
-        for layers in (model.encoder.encoder.layers, model.decoder.model["layers"]):
-            recompute_activations(layers)
+        recompute_activations(model.layers)
     optimizer = make_optimizer(model, TrainConfig())
     rng, rows = random.Random(0), round(args.batch_seconds / SECONDS)
     vocabulary = SHAPES[args.shapes][1]["vocab_size"]

@@ -195,10 +195,9 @@ def main() -> int:
     rng = random.Random(0)
     ours = build(args.shapes, device, dtype)
     if args.recompute:
-        for layers in (ours.encoder.encoder.layers, ours.decoder.model["layers"]):
-            recompute_activations(layers)
+        recompute_activations(ours.layers)
     if args.compile:
-        for layer in (*ours.encoder.encoder.layers, *ours.decoder.model["layers"]):
+        for layer in ours.layers:
             layer.compile(dynamic=True)
     usual = Usual(ours, args.shapes, device, dtype).train()
     pairs = draw_utterances(2000, SHAPES[args.shapes][1]["vocab_size"], rng)

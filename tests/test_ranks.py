@@ -108,8 +108,7 @@ import ranks, torch
 from test_tinyaudio import make
 ranks.join("cpu")
 model = make()
-ranks.split_frozen(model.encoder.encoder.layers)
-ranks.split_frozen(model.decoder.model["layers"])
+ranks.split_frozen(model.layers)
 model.transcribe(torch.randn(16_000))
 del model.decoder.model["embed_tokens"]
 def held(wanted):
