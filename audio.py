@@ -11,7 +11,6 @@ from torch import Tensor
 
 SAMPLE_RATE = 16_000  # samples per second: what every HuBERT and wav2vec 2.0 was trained on
 SILENT = 1e-5  # standard deviation of digital silence, full scale being 1
-MAX_PIECE_SECONDS = 30.0  # longer recordings are cut at silences into pieces of at most this
 
 
 def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None) -> Tensor:
@@ -40,7 +39,9 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
                 frames = -1 if duration is None else round(duration * rate)
                 samples = file.read(frames, dtype="float32")
         except (RuntimeError, TypeError) as error:
-            raise ValueError(f"{name}: not audio that can be read ({error})") from None
+            known = isinstance(error, soundfile.LibsndfileError)  # its text names the file again
+            reason = error.error_string if known else error
+            raise ValueError(f"{name}: not audio that can be read ({reason})") from None
     if samples.size == 0:
         raise ValueError(f"{name}: holds no audio samples")
     waveform = torch.from_numpy(np.asarray(samples, dtype=np.float32))
@@ -55,7 +56,7 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
     return waveform
 
 
-def split_at_silences(waveform: Tensor, max_seconds: float = MAX_PIECE_SECONDS) -> list[Tensor]:
+def split_at_silences(waveform: Tensor, max_seconds: float) -> list[Tensor]:
     """Cut (T,) into pieces of at most `max_seconds`, each cut at the quietest 0.1 s in reach."""
     longest, window = int(max_seconds * SAMPLE_RATE), SAMPLE_RATE // 10
     pieces = []

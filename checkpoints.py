@@ -4,9 +4,11 @@ Beside the path from waveform to text: called when a model is loaded, and when a
 """
 
 import json
+import math
 import shutil
+import signal
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import torch
@@ -258,7 +260,35 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-def save_checkpoint(run: Path, model, optimizer, progress) -> None:
+def catch_signals() -> list[int]:
+    """Ctrl-C and SIGTERM end the run after the step at hand: a list that then holds the signal."""
+    caught: list[int] = []
+
+    def handle(number, _frame):
+        if caught:
+            raise KeyboardInterrupt  # asked twice: at once
+        caught.append(number)
+
+    signal.signal(signal.SIGINT, handle)
+    signal.signal(signal.SIGTERM, handle)
+    return caught
+
+
+@dataclass
+class Progress:
+    """Where a run is: what a checkpoint must know besides weights and optimizer."""
+
+    step: int = 0
+    cursors: list = field(default_factory=list)  # of each rank in the data: the next batch
+    best_wer: float = math.inf
+    stale: int = 0  # evaluations since the best
+    skipped: int = 0  # steps with an infinite gradient
+    bad: int = 0  # of these, in a row
+    audio_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+
+def save_checkpoint(run: Path, model, optimizer, progress: Progress) -> None:
     """checkpoints/step-N: everything needed to go on as if nothing had happened.
 
     Written under another name and renamed when complete; then the one before is removed.
@@ -276,7 +306,7 @@ def save_checkpoint(run: Path, model, optimizer, progress) -> None:
             shutil.rmtree(other)
 
 
-def load_checkpoint(run: Path, model, optimizer, progress) -> None:
+def load_checkpoint(run: Path, model, optimizer, progress: Progress) -> None:
     """Put everything `save_checkpoint` wrote back. Raises FileNotFoundError where nothing is."""
     folders = sorted(f for f in (run / "checkpoints").glob("step-*") if not f.suffix)
     if not folders:

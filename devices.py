@@ -1,8 +1,12 @@
 """Where a model runs and in which number format: every choice by device, in this one place."""
 
+import os
+import platform
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -21,6 +25,16 @@ def pick_device(name: str = "auto") -> str:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device {name}: cannot be used on this machine ({reason})") from None
     return name
+
+
+def hardware(device: str) -> str:
+    """What a person calls the machine: the GPU's name, or how many cores of which processor."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores" + (" (MPS)" if device == "mps" else "")
 
 
 def inference_dtype(device: str) -> torch.dtype:

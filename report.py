@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from devices import hardware
 from eval import RESAMPLES, align, errors
 from lora import lora_layers
 
@@ -102,7 +103,8 @@ def record(run: Path, cfg, model: nn.Module, progress, summary: dict) -> None:
         "config": asdict(cfg), "git_commit": git_commit(), "progress": asdict(progress),
         "parameters_trained": trained,
         "parameters_frozen": sum(p.numel() for p in model.parameters()) - trained,
-        "device": str(model.device), "torch": torch.__version__, "metrics": summary,
+        "device": str(model.device), "hardware": hardware(str(model.device)),
+        "torch": torch.__version__, "metrics": summary,
     }  # fmt: skip
     (run / "training.json").write_text(json.dumps(training, indent=2) + "\n")
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 import configs
 from audio import SAMPLE_RATE, SILENT, load_audio, microphone, split_at_silences
+from beam import beam_search
 from checkpoints import (
     HubertConfig,
     Qwen3Config,
@@ -470,43 +471,6 @@ class Qwen3(nn.Module):
             ids = torch.cat((ids, next_ids), dim=1)
         return ids[:, input_ids.shape[1] :]
 
-    @torch.inference_mode()
-    def beam_search(
-        self, inputs_embeds: Tensor, beams: int, max_new_tokens: int, eos_ids: tuple[int, ...]
-    ) -> list[int]:
-        """The most probable continuation of one prompt (1, S, D) among `beams` kept at each step.
-
-        Hypotheses are compared by log-probability per token (the end token counted), ended ones
-        before those cut off at the limit. One that ends gives up its beam, so one beam is greedy.
-        Stops when all have ended, or no open one can overtake the best that has.
-        """
-        device = inputs_embeds.device
-        cache = self.new_cache(1, inputs_embeds.shape[1] + max_new_tokens)
-        scores, hypotheses = torch.zeros(1, 1, device=device), [[]]  # one until the first step
-        best, best_score = [], -math.inf
-        for step in range(1, max_new_tokens + 1):
-            hidden = self(inputs_embeds, cache=cache)
-            totals = scores + self.logits(hidden[:, -1]).float().log_softmax(-1)  # (rows, V)
-            values, flat = totals.flatten().topk(min(beams, totals.numel()))
-            alive = []  # (log-probability, row, token)
-            for value, index in zip(values.tolist(), flat.tolist(), strict=True):
-                row, token = divmod(index, totals.shape[1])
-                if token not in eos_ids:
-                    alive.append((value, row, token))
-                    continue
-                beams -= 1
-                if value / step > best_score:
-                    best, best_score = hypotheses[row], value / step
-            # A sum only falls as tokens are added; divided by the most tokens it is largest.
-            if not alive or alive[0][0] / max_new_tokens <= best_score:
-                return best
-            hypotheses = [[*hypotheses[row], token] for _, row, token in alive]
-            columns = zip(*alive, strict=True)
-            values, rows, tokens = (torch.tensor(column, device=device) for column in columns)
-            cache.select(rows)
-            scores, inputs_embeds = values[:, None], self.embed(tokens)[:, None]
-        return hypotheses[0] if best_score == -math.inf else best
-
     @classmethod
     def from_pretrained(cls, id_or_dir, dtype=torch.bfloat16, device="cpu", weights=True):
         """From a folder in the Hub's format or a Hub id; see Hubert.from_pretrained."""
@@ -549,6 +513,7 @@ class ModelConfig:
     frame_dropout: float = 0.0  # share of encoder frames zeroed in training
     prompt: str = QWEN3_PROMPT  # <audio> is where the audio tokens go
     tokens_per_second: float = 12.0  # the most text tokens a second of speech can hold
+    piece_seconds: float = 30.0  # longer recordings are cut at silences: into what it is used to
 
 
 IGNORE = -100  # label of positions without a loss
@@ -669,7 +634,8 @@ class TinyAudio(nn.Module):
     def pieces(self, recording) -> list[Tensor]:
         """The parts of a recording that hold sound, each long enough for one encoder frame."""
         waveform = recording if isinstance(recording, Tensor) else load_audio(recording)
-        pieces = [p for p in split_at_silences(waveform) if len(p) and p.std(correction=0) > SILENT]
+        pieces = split_at_silences(waveform, self.cfg.piece_seconds)
+        pieces = [p for p in pieces if len(p) and p.std(correction=0) > SILENT]
         return [F.pad(p, (0, max(0, self.encoder.min_samples - len(p)))) for p in pieces]
 
     def token_limit(self, piece: Tensor) -> int:
@@ -682,12 +648,12 @@ class TinyAudio(nn.Module):
         return [self.splice(tokens) for tokens in self.encode(waveforms, lengths)]
 
     def transcribe_pieces(self, pieces: list[Tensor], beams: int, max_new_tokens) -> list[str]:
-        """Waveforms [(T,), ...], each at most MAX_PIECE_SECONDS long -> their texts."""
+        """Waveforms [(T,), ...], each at most piece_seconds long -> their texts."""
         eos, prompts = self.decoder.cfg.eos_token_ids, self.prompts(pieces)
         limits = [max_new_tokens or self.token_limit(piece) for piece in pieces]
         if beams > 1:
-            search = self.decoder.beam_search
-            found = [search(p[None], beams, n, eos) for p, n in zip(prompts, limits, strict=True)]
+            found = [beam_search(self.decoder, prompt[None], beams, limit, eos)
+                     for prompt, limit in zip(prompts, limits, strict=True)]  # fmt: skip
         else:
             # Padded on the left: every row's next token then stands in the same column.
             embeds = nn.utils.rnn.pad_sequence(prompts, batch_first=True, padding_side="left")

@@ -21,7 +21,14 @@ from tqdm import tqdm
 import configs
 import ranks
 from augment import Augment, AugmentConfig
-from checkpoints import checkpoint_folder, load_checkpoint, open_run, save_checkpoint
+from checkpoints import (
+    Progress,
+    catch_signals,
+    checkpoint_folder,
+    load_checkpoint,
+    open_run,
+    save_checkpoint,
+)
 from data import Batches, DataConfig, load_sources, training_batches
 from devices import pick_device, precision, recompute_activations
 from eval import evaluate, write_results
@@ -89,20 +96,6 @@ class Config:
     def __post_init__(self):
         if self.train.encoder_cache and self.augment != AugmentConfig():
             raise ValueError("train.encoder_cache: with augmentation no recording is heard twice")
-
-
-@dataclass
-class Progress:
-    """Where a run is: what a checkpoint must know besides weights and optimizer."""
-
-    step: int = 0
-    cursors: list = field(default_factory=list)  # of each rank in the data: the next batch
-    best_wer: float = math.inf
-    stale: int = 0  # evaluations since the best
-    skipped: int = 0  # steps with an infinite gradient
-    bad: int = 0  # of these, in a row
-    audio_seconds: float = 0.0
-    wall_seconds: float = 0.0
 
 
 def main() -> int:
@@ -311,20 +304,6 @@ def make_optimizer(model: TinyAudio, cfg: TrainConfig) -> torch.optim.AdamW:
         {"params": lora, "peak": cfg.lr_lora},
     ]
     return torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=cfg.weight_decay)
-
-
-def catch_signals() -> list[int]:
-    """Ctrl-C and SIGTERM end the run after the step at hand: a list that then holds the signal."""
-    caught: list[int] = []
-
-    def handle(number, _frame):
-        if caught:
-            raise KeyboardInterrupt  # asked twice: at once
-        caught.append(number)
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
-    return caught
 
 
 @torch.no_grad()

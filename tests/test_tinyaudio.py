@@ -210,14 +210,14 @@ def test_long_recordings_are_cut_in_the_silence():
     silences = [(20, 20.4), (41, 41.4), (66, 66.4)]
     for start, end in silences:
         waveform[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)] *= 1e-3
-    pieces = split_at_silences(waveform)
+    pieces = split_at_silences(waveform, 30.0)
     assert torch.equal(torch.cat(pieces), waveform)
     assert max(map(len, pieces)) <= 30 * SAMPLE_RATE
     cuts = np.cumsum([len(piece) for piece in pieces])[:-1] / SAMPLE_RATE
     assert len(cuts) == 3
     for cut, (start, end) in zip(cuts, silences, strict=True):
         assert start <= cut <= end
-    assert len(split_at_silences(waveform[: 30 * SAMPLE_RATE])) == 1
+    assert len(split_at_silences(waveform[: 30 * SAMPLE_RATE], 30.0)) == 1
 
 
 @torch.inference_mode()
@@ -253,7 +253,7 @@ def test_one_or_many_of_any_length(model):
     one = model.transcribe(speech, max_new_tokens=8)
     assert isinstance(one, str) and one
     ten = model.transcribe(short[:10], max_new_tokens=8)
-    pieces = model.transcribe(split_at_silences(long), max_new_tokens=8)
+    pieces = model.transcribe(split_at_silences(long, 30.0), max_new_tokens=8)
     assert len(pieces) == 3
     texts = model.transcribe([short[:10], silence, long, speech], max_new_tokens=8)
     assert texts == [ten, "", " ".join(filter(None, pieces)), one]
