@@ -313,14 +313,13 @@ def test_an_outage_ends_in_one_sentence(hub, cache):
 
 
 def test_only_the_columns_in_use_cross_the_network(hub):
-    rows = [loquacious(i) | {"spectrogram": np.random.default_rng(i).bytes(200_000)}
+    rows = [loquacious(i) | {"spectrogram": np.random.default_rng(i).bytes(1_000_000)}
             for i in range(10)]  # fmt: skip
     data = parquet_bytes(rows)
     hub.repos["datasets/speech/spoken"]["main"] = {"medium/train-0.parquet": data}
     audio = sum(len(row["wav"]["bytes"]) for row in rows)
     assert hub.run(listing()).returncode == 0
-    # The first epoch and, read ahead, the second.
-    assert audio < hub.sent < 2 * audio + 200_000 < len(data)
+    assert audio < hub.sent < len(data) / 2  # some epochs are read ahead, of the audio alone
 
 
 def test_a_cached_dataset_is_downloaded_once(hub):

@@ -1,0 +1,360 @@
+"""Publishing: the folder, the card, the way to the Hub and back, the leaderboard.
+
+The Hub is stand_in_hub.py; what speaks to it is the real client, in processes of its own.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, assert_near, requires
+from huggingface_hub import ModelCard, parse_eval_result_entries
+from safetensors.torch import load_file
+from stand_in_hub import LARGE, stand_in_hub
+
+from hub.card import hub_results, keep_what_others_wrote, sections_of, write_card
+
+SAMPLE = ROOT / "samples" / "1.wav"
+TOKEN = "hf_" + "secret" * 5
+PUBLISH = ("publish.py", "--model", "models/tiny-audio", "--repo", "you/tiny")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Path:
+    """A copy of the repository: publishing writes the leaderboard's entry into it."""
+    copy = tmp_path_factory.mktemp("a clone") / "tiny audio"
+    unneeded = shutil.ignore_patterns(".*", "runs", "data", "tests", "__pycache__")
+    return Path(shutil.copytree(ROOT, copy, ignore=unneeded))
+
+
+@pytest.fixture(scope="module")
+def published(clone) -> Path:
+    """What --dry-run writes for the shipped model, where nothing else of the project is."""
+    done = run(clone, *PUBLISH, "--space", "--dry-run", "out/folder")
+    assert done.returncode == 0, done.stderr
+    return clone / "out" / "folder"
+
+
+@pytest.fixture
+def hub(tmp_path):
+    with stand_in_hub({}, tmp_path / "home") as server:
+        server.tokens[TOKEN] = "write"
+        server.environment |= {
+            "HF_TOKEN": TOKEN, "HF_MODULES_CACHE": str(tmp_path / "modules"),
+            "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }  # fmt: skip
+        yield server
+
+
+def run(folder: Path, *command, env=None) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *map(str, command)], cwd=folder, env=env,
+                          capture_output=True, text=True)  # fmt: skip
+
+
+def publish(clone, hub, *options) -> subprocess.CompletedProcess:
+    done = run(clone, *PUBLISH, *options, env=hub.environment)
+    assert TOKEN not in done.stdout + done.stderr
+    return done
+
+
+def test_published_model_gives_one_text_by_all_three_ways(clone, hub, tmp_path):
+    """Each in a process that sees nothing but the Hub."""
+    assert publish(clone, hub).returncode == 0
+    ways = {
+        "own": "sys.path.insert(0, snapshot_download('you/tiny') + '/code')\n"
+               "from tinyaudio import TinyAudio\n"
+               "texts = TinyAudio.from_pretrained('you/tiny').transcribe(recordings)",
+        "transformers": "from transformers import pipeline\n"
+               "recognise = pipeline('automatic-speech-recognition', model='you/tiny',\n"
+               "                     trust_remote_code=True, device='cpu')\n"
+               "texts = [row['text'] for row in recognise(recordings)]\n"
+               "assert texts[0] == recognise(recordings[0])['text']\n"
+               "rate = {'array': samples, 'sampling_rate': 16_000}\n"
+               "assert recognise([samples, rate]) == [{'text': texts[0]}] * 2\n"
+               "assert recognise(recordings[1], beams=2)['text']\n"
+               "assert not {'tinyaudio', 'audio', 'configs'} & set(sys.modules)",
+        "handler": "sys.path.insert(0, folder := snapshot_download('you/tiny'))\n"
+               "from handler import EndpointHandler\n"
+               "encoded = [recordings[0], base64.b64encode(recordings[1]).decode()]\n"
+               "answers = EndpointHandler(folder)({'inputs': encoded})\n"
+               "texts = [answer['text'] for answer in answers]",
+    }  # fmt: skip
+    start = (
+        "import base64, io, json, sys\nimport numpy as np, soundfile\n"
+        "from huggingface_hub import snapshot_download\n"
+        f"samples = soundfile.read({str(SAMPLE)!r}, dtype='float32')[0]\n"
+        "long = io.BytesIO()\n"
+        "soundfile.write(long, np.tile(samples, 15), 16_000, format='WAV')\n"
+        f"recordings = [open({str(SAMPLE)!r}, 'rb').read(), long.getvalue()]\n"
+    )
+    texts = {}
+    for way, code in ways.items():
+        program = f"{start}{code}\nprint(json.dumps(texts))"
+        done = run(tmp_path, "-c", program, env=hub.environment)
+        assert done.returncode == 0, done.stderr
+        texts[way] = json.loads(done.stdout.splitlines()[-1])
+    assert texts["own"] == texts["transformers"] == texts["handler"]
+    assert texts["own"][0] == "i need a bus from chicago to sydney next tuesday"
+    assert len(texts["own"][1].split()) > 10  # 41 seconds: longer than a piece
+
+
+def test_upload_is_one_commit_of_what_was_shown(clone, published, hub):
+    done = publish(clone, hub, "--private", "--space")
+    assert done.returncode == 0, done.stderr
+    for repo, folder in (("you/tiny", published), ("spaces/you/tiny", Path(f"{published}-space"))):
+        local = {p.relative_to(folder).as_posix(): p.read_bytes()
+                 for p in folder.rglob("*") if p.is_file()}  # fmt: skip
+        assert hub.repos[repo]["main"] == local
+        assert hub.commits.count(repo) == 1
+        for name, data in local.items():
+            assert re.search(rf"^ *{len(data):,}  {re.escape(name)}$", done.stdout, re.M), name
+    assert "model you/tiny, private:" in done.stdout
+    assert f"{hub.url}/you/tiny\n" in done.stdout and f"{hub.url}/spaces/you/tiny\n" in done.stdout
+    entry = json.loads((clone / "hub" / "leaderboard" / "you--tiny.json").read_text())
+    assert entry["command"] == "python eval.py --model you/tiny --data espeak:test:300 --beams 4"
+
+
+def test_publishing_again_keeps_what_others_added(clone, hub):
+    assert publish(clone, hub).returncode == 0
+    files = hub.repos["you/tiny"]["main"]
+    files["notes.txt"] = b"mine"
+    card = files["README.md"].decode()
+    card = card.replace("## Training", "## What I learned\n\nA lot.\n\n## Training")
+    card = card.replace("license: mit", "license: mit\nthumbnail: https://example.org/me.png")
+    card = card.replace("- lora\n", "- lora\n- my-tag\n").replace("2.88", "99.9")
+    files["README.md"] = card.encode()
+    sent = hub.received
+    assert publish(clone, hub).returncode == 0
+    assert hub.received == sent  # no large file twice
+    again = files["README.md"].decode()
+    assert files["notes.txt"] == b"mine"
+    assert "A lot.\n\n## Training" in again and "thumbnail: https://example.org" in again
+    assert "- my-tag" in again and "99.9" not in again and "value: 2.88" in again
+    commits = len(hub.commits)
+    assert publish(clone, hub).returncode == 0
+    assert len(hub.commits) == commits  # nothing new, no commit
+
+
+def test_a_cut_upload_goes_on_where_it_was(clone, hub):
+    hub.failures = [None, "cut", *[400] * 12]  # what is cut the client tries again by itself
+    done = publish(clone, hub)
+    assert done.returncode == 1 and not hub.commits
+    said = done.stderr.strip().splitlines()[-1]  # before it, that the client tries again
+    assert said.startswith("cut off (") and "Run it again" in said
+    hub.failures, arrived, before = [], set(hub.large), hub.received
+    assert arrived
+    assert publish(clone, hub).returncode == 0
+    large = sum(len(data) for data in hub.large.values())
+    assert hub.received - before == large - sum(len(hub.large[oid]) for oid in arrived)
+    assert len(hub.commits) == 1
+
+
+@pytest.mark.parametrize(
+    ("token", "sentence"),
+    [
+        (None, "no token: log in with `hf auth login`, or set HF_TOKEN"),
+        ("hf_unknown", "the Hub does not know this token: log in again with `hf auth login`"),
+        ("hf_reader", "this token may not write to you/tiny: take one of type write, or a name"),
+    ],
+)
+def test_a_token_that_will_not_do_is_one_sentence(clone, hub, token, sentence):
+    hub.tokens["hf_reader"] = "read"
+    hub.environment |= {"HF_TOKEN": token or ""}
+    done = run(clone, *PUBLISH, env=hub.environment)
+    assert done.returncode == 1 and done.stderr.startswith(sentence)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not token or token not in done.stdout + done.stderr
+    assert not hub.repos
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--model", "models/tiny-qwen3", "--repo", "you/x"), "is not a Tiny Audio model's"),
+        (("--model", "nowhere", "--repo", "you/x"), "nowhere: holds no config.json"),
+        (("--model", "models/tiny-audio", "--repo", "tiny"), "--repo tiny: expected you/my-model"),
+        (("--model", "models/tiny-audio", "--repo", "you/a b"), "Repo id must"),
+        (("--model", "unscored", "--repo", "you/x"), "holds no summary.json; eval.py writes it"),
+    ],
+)
+def test_bad_input_is_one_sentence(clone, arguments, sentence):
+    shutil.copytree(clone / "models" / "tiny-audio", clone / "unscored", dirs_exist_ok=True)
+    (clone / "unscored" / "summary.json").unlink(missing_ok=True)
+    done = run(clone, "publish.py", *arguments, "--dry-run", "nothing")
+    assert done.returncode == 1 and sentence in done.stderr, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_dry_run_does_not_write_over_anything(clone, published):
+    done = run(clone, *PUBLISH, "--dry-run", published)
+    assert done.returncode == 1 and "exists already" in done.stderr
+
+
+def test_the_card_says_what_the_run_and_its_evaluation_say(published):
+    card = ModelCard.load(published / "README.md")
+    training, summary = (
+        json.loads((published / f"{name}.json").read_text()) for name in ("training", "summary")
+    )
+    data = card.data
+    assert (data.license, data.language, data.pipeline_tag) == (
+        "mit", "en", "automatic-speech-recognition",
+    )  # fmt: skip
+    rates = {result.metric_name: result.metric_value for result in data.eval_results}
+    assert rates == {
+        "WER (whisper normaliser, beam 4)": round(100 * summary["wer"], 2),
+        "CER (whisper normaliser, beam 4)": round(100 * summary["cer"], 2),
+        "WER (words as written)": round(100 * summary["raw_wer"], 2),
+    }
+    for figure in (f"{training['parameters_trained']:,}", f"{summary['wer_low']:.1%}",
+                   training["hardware"], f"{training['progress']['step']:,}"):  # fmt: skip
+        assert figure in card.text
+    assert "$" not in card.text.replace("$ENDPOINT", "").replace("$HF_TOKEN", "")
+    for path in re.findall(r"`(\w+\.(?:py|json|jsonl))`|\]\((\w+\.png)\)", card.text):
+        assert (published / (path[0] or path[1])).is_file(), path
+
+
+def test_results_on_a_dataset_of_the_hub_go_to_eval_results(published, tmp_path):
+    folder = Path(shutil.copytree(published, tmp_path / "model"))
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["data"] = ["hf://datasets/openslr/librispeech_asr/all/test.clean/*.parquet"]
+    (folder / "summary.json").write_text(json.dumps(summary))
+    training = json.loads((folder / "training.json").read_text())
+    training["config"]["data"]["train"] = [
+        "hf://datasets/speechbrain/LoquaciousSet/small/train*.parquet"
+    ]
+    (folder / "training.json").write_text(json.dumps(training))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"encoder": "facebook/hubert-large-ls960-ft", "decoder": "Qwen/Qwen3-0.6B"}
+    (folder / "config.json").write_text(json.dumps(config))
+    write_card(folder, "you/real", "apache-2.0")
+    path = folder / ".eval_results" / "librispeech_asr-test.clean.yaml"
+    [entry] = parse_eval_result_entries(yaml.safe_load(path.read_text()))
+    assert [entry] == hub_results(summary)
+    assert (entry.dataset_id, entry.value) == ("openslr/librispeech_asr", 2.88)
+    data = ModelCard.load(folder / "README.md").data
+    assert data.base_model == ["facebook/hubert-large-ls960-ft", "Qwen/Qwen3-0.6B"]
+    assert data.datasets == ["speechbrain/LoquaciousSet"]
+    assert {r.dataset_type for r in data.eval_results} == {"openslr/librispeech_asr"}
+
+
+def test_sections_end_where_the_next_begins_and_code_has_none():
+    text = "# a\n\n## b\n```\n## no heading\n```\n## c\nend\n"
+    assert list(sections_of(text)) == ["", "## b", "## c"]
+    assert "".join(sections_of(text).values()) == text
+
+
+def test_an_old_card_without_any_form_is_kept_below():
+    new = "---\nlicense: mit\n---\n# tiny\n\n## Use it\n\nSo.\n"
+    merged = keep_what_others_wrote(new, "just words\n\n## Mine\n\nkept")
+    assert merged == "---\nlicense: mit\n---\n# tiny\n\n## Mine\n\nkept\n\n## Use it\n\nSo.\n"
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_peft_loads_the_published_adapters_onto_the_published_bases(published, part):
+    peft, transformers = requires("peft"), requires("transformers")
+    kind = {"encoder": transformers.HubertModel, "decoder": transformers.Qwen3ForCausalLM}[part]
+    base = kind.from_pretrained(published / part)
+    model = peft.PeftModel.from_pretrained(base, published / f"{part}_lora")
+    stored = load_file(published / f"{part}_lora" / "adapter_model.safetensors")
+    loaded = {k.replace(".default", ""): v for k, v in model.state_dict().items() if "lora_" in k}
+    assert stored.keys() == loaded.keys()
+    for key, tensor in stored.items():
+        assert_near(loaded[key].float(), tensor.float(), 1e-2)
+
+
+def test_large_files_are_those_the_hub_takes_as_large(published):
+    assert {p.suffix for p in published.rglob("*") if p.stat().st_size > 2e5 and p.is_file()} <= {
+        *LARGE
+    }
+
+
+def test_the_leaderboard_is_made_from_its_entries(clone):
+    before = (ROOT / "LEADERBOARD.md").read_text()
+    for path in (clone / "hub" / "leaderboard").glob("you--*"):
+        path.unlink()
+    done = run(clone, "hub/leaderboard.py")
+    assert done.returncode == 0, done.stderr
+    assert (clone / "LEADERBOARD.md").read_text() == before
+    assert "[models/tiny-audio](models/tiny-audio)" in before
+
+
+@pytest.mark.parametrize("figure", ["wer", "raw_wer", "cer", "words"])
+def test_an_entry_that_its_transcripts_deny_is_refused(clone, figure):
+    path = clone / "hub" / "leaderboard" / "models--tiny-audio.json"
+    true = path.read_text()
+    path.write_text(json.dumps(json.loads(true) | {figure: 0.001}))
+    done = run(clone, "hub/leaderboard.py")
+    path.write_text(true)
+    assert done.returncode == 1 and f"{figure} is 0.001, but" in done.stderr
+
+
+@pytest.fixture
+def browser():
+    """Headless Chromium, where the machine has one (Debian's package is called chromium)."""
+    playwright = requires("playwright.sync_api")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine")
+    quiet = ("--no-sandbox", "--disable-gpu", "--disable-sync", "--disable-background-networking",
+             "--disable-component-update")  # fmt: skip
+    with (
+        playwright.sync_playwright() as session,
+        session.chromium.launch(executable_path=chromium, args=quiet) as window,
+    ):
+        yield window
+
+
+@pytest.fixture
+def space(clone, published, hub):
+    """The address of the published Space, running as the Hub would run it."""
+    requires("gradio")
+    assert publish(clone, hub).returncode == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = hub.environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
+    env.pop("HF_TOKEN")  # a Space of a public model has none
+    app = subprocess.Popen([sys.executable, "app.py"], cwd=f"{published}-space", env=env,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+    line = next((line for line in app.stdout if "Running on local URL" in line), "")
+    assert str(port) in line, "the Space did not start"
+    yield f"http://127.0.0.1:{port}"
+    app.kill()
+    app.wait()
+
+
+def test_the_space_transcribes_in_a_browser_and_says_what_it_cannot_read(
+    space, published, browser, tmp_path
+):
+    """`PICTURES=folder python -m pytest` leaves what it saw there, for a person to look at."""
+    pictures = Path(os.environ.get("PICTURES", tmp_path))
+    page = browser.new_page(viewport={"width": 1000, "height": 780})
+    page.goto(space)
+    transcript = page.locator("#transcript textarea")
+    transcript.wait_for()
+    summary = json.loads((published / "summary.json").read_text())
+    facts = page.locator("#facts").inner_text()
+    assert "you/tiny" in facts and f"{summary['wer']:.1%}" in facts and "million" in facts
+    page.get_by_label("Upload file").click()
+    chosen = page.locator("#recording input[type=file]")
+    chosen.set_input_files(SAMPLE)
+    text = json.dumps("i need a bus from chicago to sydney next tuesday")
+    shown = "document.querySelector('#transcript textarea').value"
+    page.wait_for_function(f"{shown} == {text}", timeout=60_000)
+    page.screenshot(path=pictures / "space-transcript.png")
+    page.get_by_label("Clear").first.click()
+    page.wait_for_function(f"{shown} == ''")
+    (tmp_path / "rubbish.wav").write_bytes(b"this is no recording" * 50)
+    chosen.set_input_files(tmp_path / "rubbish.wav")
+    message = page.get_by_text("rubbish.wav: not audio that can be read (Format not recognised.)")
+    message.wait_for(timeout=60_000)
+    page.screenshot(path=pictures / "space-rubbish.png")
+    page.get_by_role("button", name="when is the next bus to houston").click()
+    page.wait_for_function(f"{shown}.startsWith('when is the next')", timeout=60_000)
