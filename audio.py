@@ -1,6 +1,7 @@
 """Sound in: recordings of any format as waveforms, the microphone, long recordings in pieces."""
 
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 SAMPLE_RATE = 16_000  # samples per second: what every HuBERT and wav2vec 2.0 was trained on
+MIN_RATE, MAX_RATE = 4_000, 384_000  # of recordings, in samples per second
 SILENT = 1e-5  # standard deviation of digital silence, full scale being 1
 
 
@@ -49,6 +51,10 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
         waveform = waveform.mean(dim=1)
     if not waveform.isfinite().all():
         raise ValueError(f"{name}: holds samples that are not numbers")
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise ValueError(f"{name}: {rate} samples a second; expected {MIN_RATE} to {MAX_RATE}")
+    if math.gcd(rate, sample_rate) < 25:  # resampling holds a filter for each of rate / gcd phases
+        rate = 25 * round(rate / 25)
     if rate != sample_rate:
         from torchaudio.functional import resample  # its import takes longer than most files
 

@@ -12,14 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import httpx
 from huggingface_hub import HfApi, get_token
-from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from hub.card import keep_what_others_wrote
 from hub.leaderboard import add_entry
-from hub.repository import build, complaint, listing
+from hub.merge import merge, texts_there
+from hub.repository import ERRORS, build, complaint, listing
 
 
 def main() -> int:
@@ -27,7 +25,7 @@ def main() -> int:
     parser.add_argument("--model", required=True, type=Path, help="a run's folder")
     parser.add_argument("--repo", required=True, help="you/my-model")
     parser.add_argument("--space", action="store_true", help="also a Space: a page to try it on")
-    parser.add_argument("--private", action="store_true", help="visible to you alone, if it is new")
+    parser.add_argument("--private", action="store_true", help="visible to you alone")
     parser.add_argument("--license", default="mit", help="of the weights; default: mit")
     parser.add_argument("--dry-run", type=Path, metavar="OUT", help="write the folder and stop")
     args = parser.parse_args()
@@ -35,44 +33,46 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as temporary:
             publish(args, args.dry_run or Path(temporary) / "model", token)
-    except (OSError, ValueError, RuntimeError, httpx.HTTPError, HFValidationError) as error:
+    except ERRORS as error:
         print(complaint(error, args.repo).replace(token or "\0", "***"), file=sys.stderr)
         return 1
     return 0
 
 
 def publish(args, out: Path, token: str | None) -> None:
-    """Build what was asked for in `out` (a Space beside it), and upload it. Raises what the Hub's
-    client raises, and ValueError."""
+    """Build what was asked for in `out` (a Space beside it), and upload it. Raises ERRORS."""
     validate_repo_id(args.repo)
     if "/" not in args.repo:
         raise ValueError(f"--repo {args.repo}: expected you/my-model")
     folders = build(out, args.model, args.repo, args.license, args.space)
-    if args.dry_run:
-        print("\n".join(f"{folder}:\n{listing(folder)}" for folder in folders.values()))
-        return
-    if token is None:
-        raise ValueError("no token: log in with `hf auth login`, or set HF_TOKEN")
     for kind, folder in folders.items():
-        print(upload(folder, args.repo, kind, args.private, token))
-    print(f"{add_entry(args.model, args.repo)} written; LEADERBOARD.md says how to be listed")
+        if args.dry_run:
+            shown = "private" if args.private else "public, unless you made it private"
+            print(f"{folder}, for the {kind} {args.repo}, {shown}:\n{listing(folder)}")
+        elif token is None:
+            raise ValueError("no token: log in with `hf auth login`, or set HF_TOKEN")
+        else:
+            print(upload(folder, args.repo, kind, args.private, HfApi(token=token)))
+    if not args.dry_run:
+        print(add_entry(args.model, args.repo))
 
 
-def upload(folder: Path, repo: str, kind: str, private: bool, token: str) -> str:
+def upload(folder: Path, repo: str, kind: str, private: bool, api: HfApi) -> str:
     """Show what will be uploaded, create the repository where there is none, and upload in one
     commit. Returns the URL. What a call that was cut off had sent is not sent again."""
-    api = HfApi(token=token)
     options = {"private": True} if private else {}  # else as its owner's new ones are
     options |= {"space_sdk": "gradio"} if kind == "space" else {}
     url = api.create_repo(repo, repo_type=kind, exist_ok=True, **options)
-    hidden = api.repo_info(repo, repo_type=kind).private
-    if api.file_exists(repo, "README.md", repo_type=kind):
-        old = Path(api.hf_hub_download(repo, "README.md", repo_type=kind)).read_text()
-        card = folder / "README.md"
-        card.write_text(keep_what_others_wrote(card.read_text(), old))
-    print(f"{kind} {repo}, {'private' if hidden else 'public'}:\n{listing(folder)}")
-    api.upload_folder(repo_id=repo, repo_type=kind, folder_path=folder,
-                      commit_message="Publish with Tiny Audio")  # fmt: skip
+    there = api.repo_info(repo, repo_type=kind)
+    if private and not there.private:
+        raise ValueError(f"{kind} {repo} is public already; make it private in its settings first")
+    stale = merge(folder, texts_there(api, repo, kind, there.sha))
+    print(f"{kind} {repo}, {'private' if there.private else 'public'}:\n{listing(folder)}")
+    # Refused where somebody committed after we looked: what they changed would be lost.
+    api.upload_folder(
+        repo_id=repo, repo_type=kind, folder_path=folder, delete_patterns=stale,
+        commit_message="Publish with Tiny Audio", parent_commit=there.sha,
+    )  # fmt: skip
     return str(url)
 
 

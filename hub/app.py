@@ -1,6 +1,6 @@
 """A page to try a Tiny Audio model on: speak, or choose a recording, and read along.
 
-    python hub/app.py --model runs/tiny      # here, http://127.0.0.1:7860 (pip install gradio)
+    python hub/app.py --model runs/tiny      # here, http://127.0.0.1:7860 (pip install 'gradio>=6')
 
 In a Space (`python publish.py --space`) the model is the one that its README.md names.
 """
@@ -64,7 +64,7 @@ def page(name: str) -> gr.Blocks:
         )  # fmt: skip
         note = gr.Markdown(elem_id="note")
         recording.change(transcribe, recording, [transcript, note], show_progress="hidden")
-        with (SAMPLES / "manifest.jsonl").open() as lines:
+        with (SAMPLES / "manifest.jsonl").open(encoding="utf-8") as lines:
             samples = [json.loads(line) for line in lines]
         gr.Examples(
             [[str(SAMPLES / sample["audio"])] for sample in samples], recording, label="Examples",
@@ -78,7 +78,7 @@ def facts(name: str) -> str:
 
     def read(file: str) -> dict:
         path = Path(name) / file if Path(name).is_dir() else hf_hub_download(name, file)
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
 
     title = f"`{Path(name).name}`" if Path(name).is_dir() else f"[{name}](https://hf.co/{name})"
     try:
@@ -101,7 +101,7 @@ def main() -> int:
     try:
         blocks = page(args.model)
         blocks.queue(max_size=20).launch(
-            server_port=args.port, css=CSS, theme=gr.themes.Soft(), allowed_paths=[str(HERE)]
+            server_port=args.port, css=CSS, theme=gr.themes.Soft(), allowed_paths=[str(SAMPLES)]
         )
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

@@ -13,43 +13,59 @@ import yaml
 from huggingface_hub import (
     EvalResult,
     EvalResultEntry,
-    ModelCard,
     ModelCardData,
     eval_result_entries_to_yaml,
 )
 
+HERE = Path(__file__).parent
 PARTS = ("encoder", "decoder")
 TASK = "automatic-speech-recognition"
-HUB_DATASET = re.compile(r"hf://datasets/([^/]+/[^/]+)/(?:.*/)?([^/]+)/[^/]*")
+FAMILIES = ("hubert", "wav2vec2", "qwen3", "qwen2", "llama")  # tags, and citations.bib's keys
 
 
 def write_card(folder: Path, repo: str, license: str) -> None:
     """README.md and .eval_results/ of a built folder: its config.json, training.json and
-    summary.json say everything. Raises ValueError where summary.json names no words."""
+    summary.json say everything. Raises ValueError where no words were scored."""
     config, training, summary = (
-        json.loads((folder / f"{name}.json").read_text())
+        json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("config", "training", "summary")
     )
     if not summary["words"]:
         raise ValueError(f"{folder}/summary.json: no words were scored; run eval.py on speech")
     name = repo.split("/")[-1]
-    results = model_index(summary)
     bases = [config[part] for part in PARTS if not (folder / config[part]).is_dir()]
+    families = base_families(training["config"]["model"])
+    lora = ["lora"] if any(config[f"{part}_lora"]["r"] for part in PARTS) else []
     data = ModelCardData(
         language="en", license=license, library_name="transformers", pipeline_tag=TASK,
-        tags=["tiny-audio", "hubert", "qwen3", "lora", "custom_code"], model_name=name,
+        tags=["tiny-audio", *families, *lora, "custom_code"], model_name=name,
         base_model=bases or None, datasets=hub_datasets(training["config"]["data"]["train"]),
-        metrics=["wer", "cer"], eval_results=results,
+        metrics=["wer", "cer"], eval_results=model_index(summary),
     )  # fmt: skip
-    text = Template((Path(__file__).parent / "card.md").read_text()).substitute(
+    text = Template((HERE / "card.md").read_text(encoding="utf-8")).substitute(
         name=name, repo=repo, what=what_it_is(config, training), results=result_table(summary),
         training=training_table(training), limits=limits(training, summary),
+        citations=citations([*families, *lora]),
     )  # fmt: skip
-    (folder / "README.md").write_text(f"---\n{data.to_yaml()}\n---\n\n{text}")
+    card = f"---\n{data.to_yaml()}\n---\n\n{text}"
+    (folder / "README.md").write_text(card, encoding="utf-8")
     for entry in hub_results(summary):
         path = folder / ".eval_results" / f"{entry.dataset_id.split('/')[1]}-{entry.task_id}.yaml"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False))
+        rows = eval_result_entries_to_yaml([entry])
+        path.write_text(yaml.safe_dump(rows, sort_keys=False), encoding="utf-8")
+
+
+def base_families(model: dict) -> list[str]:
+    """What kinds of models the encoder and the decoder are, by their names."""
+    names = " ".join(Path(model[part]).name.lower().replace(".", "") for part in PARTS)
+    return [family for family in FAMILIES if family in names]
+
+
+def citations(keys: list[str]) -> str:
+    """The entries of citations.bib with these keys."""
+    entries = (HERE / "citations.bib").read_text(encoding="utf-8").split("\n\n")
+    return "\n".join(e.strip() for e in entries if re.match(r"@\w+{(\w+),", e)[1] in keys)
 
 
 def test_sets(summary: dict) -> list[str]:
@@ -58,9 +74,20 @@ def test_sets(summary: dict) -> list[str]:
     return [data] if isinstance(data, str) else data
 
 
+def hub_source(source: str) -> tuple[str, str] | None:
+    """Dataset and split of parquet files on the Hub, None for another source: of
+    hf://datasets/openslr/librispeech_asr/all/test.clean/0000.parquet the id and test.clean."""
+    if not source.startswith("hf://datasets/"):
+        return None
+    owner, name, *path = source.removeprefix("hf://datasets/").split("/")
+    heads = [re.split(r"[-*\[]", part.removesuffix(".parquet"))[0] for part in path]
+    splits = [head for head in heads if re.match("train|dev|validation|test", head)]
+    return f"{owner}/{name.split('@')[0]}", splits[0] if splits else "test"
+
+
 def hub_datasets(sources: list[str]) -> list[str] | None:
     """The ids of those sources that are datasets of the Hub."""
-    return sorted({found[1] for found in map(HUB_DATASET.match, sources) if found}) or None
+    return sorted({found[0] for found in map(hub_source, sources) if found}) or None
 
 
 def how_scored(summary: dict) -> str:
@@ -71,7 +98,7 @@ def how_scored(summary: dict) -> str:
 def model_index(summary: dict) -> list[EvalResult]:
     """WER and CER under the named normaliser, and WER on the words as they stand, in percent."""
     source = " + ".join(test_sets(summary))
-    found = HUB_DATASET.match(source)
+    found = hub_source(source)
     rates = (
         ("wer", f"WER ({how_scored(summary)})", summary["wer"]),
         ("cer", f"CER ({how_scored(summary)})", summary["cer"]),
@@ -79,10 +106,9 @@ def model_index(summary: dict) -> list[EvalResult]:
     )
     return [
         EvalResult(
-            task_type=TASK, task_name="Automatic Speech Recognition",
-            dataset_type=found[1] if found else re.sub(r"[^\w.]+", "-", source),
-            dataset_name=source,
-            dataset_split=found[2] if found else None,
+            task_type=TASK, task_name="Automatic Speech Recognition", dataset_name=source,
+            dataset_type=found[0] if found else re.sub(r"[^\w.]+", "-", source).strip("-"),
+            dataset_split=found[1] if found else None,
             metric_type=kind, metric_name=name, metric_value=round(100 * rate, 2),
         )
         for kind, name, rate in rates
@@ -91,12 +117,12 @@ def model_index(summary: dict) -> list[EvalResult]:
 
 def hub_results(summary: dict) -> list[EvalResultEntry]:
     """The WER for .eval_results/, if there is one test set and it is a dataset of the Hub."""
-    found = [HUB_DATASET.match(source) for source in test_sets(summary)]
+    found = [hub_source(source) for source in test_sets(summary)]
     if len(found) != 1 or not found[0]:
         return []
     return [
         EvalResultEntry(
-            dataset_id=found[0][1], task_id=found[0][2], value=round(100 * summary["wer"], 2),
+            dataset_id=found[0][0], task_id=found[0][1], value=round(100 * summary["wer"], 2),
             notes=f"WER in percent, {how_scored(summary)}, {summary['utterances']} utterances",
         )
     ]  # fmt: skip
@@ -107,16 +133,14 @@ def what_it_is(config: dict, training: dict) -> str:
     for part in PARTS:
         base = config[part]
         own = Path(training["config"]["model"][part]).name
-        names.append(
-            f"`{own}` (in `{base}/`)" if base == part else f"[{base}](https://hf.co/{base})"
-        )
+        link = f"[{base}](https://huggingface.co/{base})"
+        names.append(f"`{own}` (in `{base}/`)" if base == part else link)
     lora = [part for part in PARTS if config[f"{part}_lora"]["r"]]
     adapted = f", LoRA adapts the {' and the '.join(lora)}" if lora else ""
     return (
         f"Speech in, text out: the frozen encoder {names[0]} hears, a trained projector "
-        f"translates, the frozen decoder {names[1]} writes{adapted}. "
-        f"{training['parameters_trained']:,} parameters were trained, "
-        f"{training['parameters_frozen']:,} stayed as they were. Made with Tiny Audio."
+        f"translates, the frozen decoder {names[1]} writes{adapted}. Made with Tiny Audio, whose "
+        "code came along in `code/`."
     )
 
 
@@ -128,45 +152,49 @@ def table(rows: list[tuple]) -> str:
 
 def result_table(summary: dict) -> str:
     interval = f"{summary['wer_low']:.1%} to {summary['wer_high']:.1%}"
-    return table([
-        ("test set", "utterances", "words", "WER (95 % interval)", "CER", "WER, words as written"),
+    rows = [
+        ("test set", "utterances", "words", "WER (95% interval)", "CER", "WER, words as written"),
         (
-            "<br>".join(f"`{source}`" for source in test_sets(summary)), summary["utterances"],
-            summary["words"], f"**{summary['wer']:.1%}** ({interval})", f"{summary['cer']:.1%}",
+            "<br>".join(f"`{source}`" for source in test_sets(summary)),
+            f"{summary['utterances']:,}", f"{summary['words']:,}",
+            f"**{summary['wer']:.1%}** ({interval})", f"{summary['cer']:.1%}",
             f"{summary['raw_wer']:.1%}",
         ),
-    ]) + f"\n\nWER and CER: {how_scored(summary)}."  # fmt: skip
+    ]  # fmt: skip
+    beams = (
+        f": `beams={summary['beams']}` in each of the ways below" if summary["beams"] > 1 else ""
+    )
+    return f"{table(rows)}\n\nWER and CER: {how_scored(summary)}{beams}."
 
 
 def training_table(training: dict) -> str:
     progress, run = training["progress"], training["config"]["train"]
     precision = "" if run["precision"] == "auto" else f", {run['precision']}"
+    commit, dirty, _ = (training["git_commit"] or "unknown").partition("-dirty")
     return table([
         ("", ""),
         ("data", "<br>".join(f"`{source}`" for source in training["config"]["data"]["train"])),
-        ("speech heard", f"{progress['audio_seconds'] / 3600:.1f} hours"),
+        ("speech heard", f"{progress['audio_seconds'] / 3600:,.1f} hours"),
         ("steps", f"{progress['step']:,}"),
         ("learning rates", f"projector {run['lr_projector']:g}, LoRA {run['lr_lora']:g}"),
-        ("hardware", training["hardware"] + precision),
+        ("hardware", training.get("hardware", training["device"]) + precision),
         ("wall time", f"{progress['wall_seconds'] / 60:,.0f} minutes"),
         ("parameters", f"{training['parameters_trained']:,} trained, "
                        f"{training['parameters_frozen']:,} frozen"),
-        ("code", f"commit `{training['git_commit']}`" if training["git_commit"] else "unknown"),
+        ("code", f"commit `{commit}`" + (", with changes" if dirty else "")),
     ])  # fmt: skip
 
 
 def limits(training: dict, summary: dict) -> str:
     sources = training["config"]["data"]["train"]
-    lines = [
-        "It writes English in lower case without punctuation.",
-        "Long recordings are cut at silences into pieces; words across a cut may suffer.",
-        f"Its rates are those of {summary['utterances']} utterances; other voices, microphones and "
-        "subjects give others.",
-    ]
+    lines = ["It writes English in lower case without punctuation."]
     if all(source.startswith("espeak:") for source in sources):
-        lines.insert(
-            1, "In training it heard synthesised speech alone; people it understands badly."
-        )
+        lines.append("In training it heard synthesised speech alone; it understands people badly.")
+    lines += [
+        "Long recordings are cut at silences into pieces; words across a cut may suffer.",
+        f"Its rates are those of {summary['utterances']:,} utterances; other voices, microphones "
+        "and subjects give others.",
+    ]
     if summary["silent"]:
         lines.append(
             f"On {summary['hallucinated']} of {summary['silent']} recordings without speech it "
@@ -177,48 +205,6 @@ def limits(training: dict, summary: dict) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def keep_what_others_wrote(new: str, old: str) -> str:
-    """The new card with what its owner added to the old one: keys of the YAML, results on other
-    sets, and sections of the second level, each behind the one that it stood behind."""
-    ours, theirs = (ModelCard(card, ignore_metadata_errors=True) for card in (new, old))
-    results = ours.data.eval_results or []
-    results += [
-        result for result in theirs.data.eval_results or []
-        if not any(result.is_equal_except_value(own) for own in results)
-    ]  # fmt: skip
-    data = theirs.data.to_dict() | ours.data.to_dict()
-    for key in ("tags", "datasets"):
-        if merged := [*(ours.data.get(key) or []), *(theirs.data.get(key) or [])]:
-            data[key] = list(dict.fromkeys(merged))
-    data |= {
-        "model-index": None,
-        "model_name": ours.data.model_name,
-        "eval_results": results or None,
-    }
-    ours.data = ModelCardData(**data)
-
-    sections, previous = sections_of(ours.text), ""
-    order = list(sections)
-    for title, text in sections_of(theirs.text).items():
-        if title not in sections:
-            sections[title] = text.rstrip() + "\n\n"
-            order.insert(order.index(previous) + 1, title)
-        previous = title
-    ours.text = "".join(sections[title] for title in order)
-    return str(ours)
-
-
-def sections_of(text: str) -> dict[str, str]:
-    """A card's text by its headings of the second level; what stands before them under ""."""
-    sections, title, fenced = {"": ""}, "", False
-    for line in text.splitlines(keepends=True):
-        fenced ^= line.startswith("```")
-        if line.startswith("## ") and not fenced:
-            title = line.strip()
-        sections[title] = sections.get(title, "") + line
-    return sections
-
-
 def space_card(repo: str, license: str) -> str:
     """README.md of a Space: its YAML tells the Hub what to run, and app.py which model."""
     name = repo.split("/")[-1]
@@ -227,5 +213,5 @@ def space_card(repo: str, license: str) -> str:
         "app_file": "app.py", "pinned": False, "license": license, "models": [repo],
         "short_description": "Speech in, text out",
     }  # fmt: skip
-    yaml_text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
-    return f"---\n{yaml_text}---\n\nSpeak to [{repo}](https://huggingface.co/{repo}).\n"
+    head = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
+    return f"---\n{head}---\n\nSpeak to [{repo}](https://huggingface.co/{repo}).\n"

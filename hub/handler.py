@@ -7,14 +7,14 @@ a list. What cannot be used is answered by {"error": "a sentence"}, in a list at
 """
 
 import base64
-import binascii
 import sys
 from pathlib import Path
 
 import numpy as np
 
 HERE = Path(__file__).parent
-MOST_BEAMS = 16
+LIMITS = {"beams": 16, "max_new_tokens": 4096}
+MOST_RECORDINGS, MOST_SECONDS = 64, 3600  # in one request
 
 
 class EndpointHandler:
@@ -35,12 +35,15 @@ class EndpointHandler:
         except ValueError as error:
             return {"error": str(error)}
         recordings = inputs if isinstance(inputs, list) else [inputs]
-        answers, waveforms = {}, {}
+        answers, waveforms, seconds = {}, {}, 0.0
         for i, recording in enumerate(recordings):
             try:
                 waveforms[i] = self.load_audio(decode(recording))
+                seconds += len(waveforms[i]) / 16_000
             except ValueError as error:
                 answers[i] = {"error": str(error)}
+        if seconds > MOST_SECONDS:
+            return {"error": f"inputs: {seconds:.0f} s of audio, more than {MOST_SECONDS} at once"}
         texts = self.model.transcribe(list(waveforms.values()), **parameters)
         answers |= {i: {"text": text} for i, text in zip(waveforms, texts, strict=True)}
         in_order = [answers[i] for i in range(len(recordings))]
@@ -49,24 +52,26 @@ class EndpointHandler:
 
 def read_request(data: dict) -> tuple[object, dict]:
     """The recordings and transcribe's parameters. Raises ValueError for what is neither."""
-    if not isinstance(data, dict) or "inputs" not in data:
+    parameters = data.get("parameters") or {} if isinstance(data, dict) else None
+    if not isinstance(parameters, dict) or "inputs" not in data:
         raise ValueError('expected {"inputs": audio, "parameters": {...}}')
-    parameters = data.get("parameters") or {}
-    known = {"beams": MOST_BEAMS, "max_new_tokens": 4096}
+    if isinstance(data["inputs"], list) and len(data["inputs"]) > MOST_RECORDINGS:
+        raise ValueError(f"inputs: {len(data['inputs'])} recordings, more than {MOST_RECORDINGS}")
     for key, value in parameters.items():
-        if key not in known:
-            raise ValueError(f"parameters: unknown {key!r}; known: {', '.join(known)}")
-        if type(value) is not int or not 1 <= value <= known[key]:
-            raise ValueError(f"parameters: {key}={value!r}; expected 1 to {known[key]}")
+        if key not in LIMITS:
+            raise ValueError(f"parameters: unknown {key!r}; known: {', '.join(LIMITS)}")
+        if type(value) is not int or not 1 <= value <= LIMITS[key]:
+            raise ValueError(f"parameters: {key}={value!r}; expected 1 to {LIMITS[key]}")
     return data["inputs"], parameters
 
 
 def decode(recording) -> bytes:
     """The bytes of an audio file. Text is base64, never a path: the endpoint's disk is its own."""
     if isinstance(recording, str):
+        text = "".join(recording.rpartition("base64,")[2].split())  # wrapped lines, a data URL
         try:
-            return base64.b64decode(recording.rpartition("base64,")[2], validate=True)
-        except binascii.Error:
+            return base64.b64decode(text, validate=True)
+        except ValueError:
             raise ValueError("inputs: expected the audio file's bytes in base64") from None
     if not isinstance(recording, (bytes, bytearray)):
         raise ValueError(f"inputs: expected an audio file, not {type(recording).__name__}")

@@ -9,7 +9,6 @@ refused.
 
 import argparse
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -17,10 +16,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not inst
 from data import Utterance, normalise_text
 from eval import score, summarise, text_normaliser
 from hub.card import table, test_sets
+from hub.repository import without_folders
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = ROOT / "hub" / "leaderboard"
 FIGURES = ("wer", "wer_low", "wer_high", "cer", "raw_wer", "words", "utterances")
+COLUMNS = ("model", "test_set", "parameters_trained", "parameters_frozen", "hardware", "command")
 HEAD = """# Leaderboard
 
 One table a test set and normaliser, the best first. To be listed: `python publish.py`, then a
@@ -29,61 +30,72 @@ pull request with the two files it writes under `hub/leaderboard/`, and with thi
 """
 
 
-def add_entry(model: Path, repo: str) -> Path:
-    """Write the entry of a scored model; returns its path. Raises ValueError, or OSError where
-    training.json, summary.json or results.jsonl is missing."""
+def add_entry(model: Path, repo: str) -> str:
+    """Write the entry of a scored model; says where, or why there is none. Raises OSError or
+    ValueError where training.json, summary.json or results.jsonl is missing or false."""
     training, summary = (
-        json.loads((model / f"{name}.json").read_text()) for name in ("training", "summary")
+        json.loads((model / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("training", "summary")
     )
     sets = test_sets(summary)
-    if len(sets) > 1:
-        raise ValueError(f"{model}: was scored on {len(sets)} sets at once; run eval.py on one")
+    if len(sets) > 1 or Path(sets[0]).is_absolute():
+        return f"no entry for the leaderboard: nobody else can run eval.py on {' + '.join(sets)}"
     options = f" --beams {summary['beams']}" if summary["beams"] > 1 else ""
     if summary["normalizer"] != "whisper":
         options += f" --normalizer {summary['normalizer']}"
-    results = model / "results.jsonl"
-    name = repo.replace("/", "--")
+    name, results = repo.replace("/", "--"), model / "results.jsonl"
     if ROOT / "models" not in results.resolve().parents:  # those are in the repository already
-        results = Path(shutil.copy(results, ENTRIES / f"{name}.jsonl"))
+        text = without_folders(results.read_text(encoding="utf-8"))
+        results = ENTRIES / f"{name}.jsonl"
+        results.write_text(text, encoding="utf-8")
     entry = {
         "model": repo, "test_set": sets[0], "normalizer": summary["normalizer"],
         "beams": summary["beams"], **{key: summary[key] for key in FIGURES},
         "parameters_trained": training["parameters_trained"],
-        "parameters_frozen": training["parameters_frozen"], "hardware": training["hardware"],
+        "parameters_frozen": training["parameters_frozen"],
+        "hardware": training.get("hardware", training["device"]),
         "command": f"python eval.py --model {repo} --data {sets[0]}{options}",
         "results": results.resolve().relative_to(ROOT).as_posix(),
     }  # fmt: skip
     path = ENTRIES / f"{name}.json"
-    path.write_text(json.dumps(entry, indent=2) + "\n")
+    path.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
     check(path)
-    return path
+    return f"{path.relative_to(ROOT)} written; LEADERBOARD.md says how to be listed"
 
 
-def check(path: Path) -> dict:
-    """The entry in a file. Raises ValueError where its figures are not those of its transcripts."""
-    entry = json.loads(path.read_text())
-    lines = (ROOT / entry["results"]).read_text(encoding="utf-8").splitlines()
-    normalise = text_normaliser(entry["normalizer"])
-    said = [json.loads(line) for line in lines]
-    counted = summarise([
-        score(Utterance("", r["audio"], normalise_text(r["reference"])), r["hypothesis"],
-              r["seconds"], normalise)
-        for r in said
-    ])  # fmt: skip
+def check(path: Path) -> tuple[dict, list[str]]:
+    """The entry in a file, and the references it was scored on. Raises ValueError where its
+    figures are not those of its transcripts."""
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        lines = (ROOT / entry["results"]).read_text(encoding="utf-8").splitlines()
+        rows, normalise = [json.loads(line) for line in lines], text_normaliser(entry["normalizer"])
+        figures = {key: entry[key] for key in (*FIGURES, *COLUMNS)}
+        counted = summarise([
+            score(Utterance("", r["audio"], normalise_text(r["reference"])), r["hypothesis"],
+                  r["seconds"], normalise)
+            for r in rows
+        ])  # fmt: skip
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: {type(error).__name__} {error}") from None
     for key in FIGURES:
-        if abs(counted[key] - entry[key]) > 1e-9:
+        if not abs(counted[key] - figures[key]) <= 1e-9:  # NaN is not near anything
             raise ValueError(
-                f"{path}: {key} is {entry[key]}, but {entry['results']} gives {counted[key]}"
+                f"{path}: {key} is {figures[key]}, but {entry['results']} gives {counted[key]}"
             )
-    return entry
+    return entry, sorted(row["reference"] for row in rows)
 
 
 def page() -> str:
     """LEADERBOARD.md of all entries. Raises ValueError where one is not true to its results."""
     groups: dict[tuple, list[dict]] = {}
+    references: dict[tuple, list[str]] = {}
     for path in sorted(ENTRIES.glob("*.json")):
-        entry = check(path)
-        groups.setdefault((entry["test_set"], entry["normalizer"]), []).append(entry)
+        entry, said = check(path)
+        group = (entry["test_set"], entry["normalizer"])
+        if references.setdefault(group, said) != said:
+            raise ValueError(f"{path}: was scored on other utterances than the set's first entry")
+        groups.setdefault(group, []).append(entry)
     text = HEAD
     for (test_set, normalizer), entries in sorted(groups.items()):
         first = entries[0]
@@ -91,7 +103,7 @@ def page() -> str:
             f"\n## `{test_set}`, {normalizer} normaliser\n\n{first['utterances']} utterances, "
             f"{first['words']:,} words.\n\n"
         )
-        rows = [("", "model", "WER (95 % interval)", "CER", "WER, words as written",
+        rows = [("", "model", "WER (95% interval)", "CER", "WER, words as written",
                  "trained", "frozen", "trained on", "command")]  # fmt: skip
         for place, e in enumerate(sorted(entries, key=lambda e: e["wer"]), 1):
             local = (ROOT / e["model"]).is_dir()
@@ -115,8 +127,8 @@ def main() -> int:
         parser.error("--add and --repo go together")
     try:
         if args.add:
-            print(f"{add_entry(args.add, args.repo)} written")
-        (ROOT / "LEADERBOARD.md").write_text(page())
+            print(add_entry(args.add, args.repo))
+        (ROOT / "LEADERBOARD.md").write_text(page(), encoding="utf-8")
     except (OSError, ValueError, KeyError) as error:
         print(error, file=sys.stderr)
         return 1

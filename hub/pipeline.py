@@ -6,6 +6,7 @@ pipeline("automatic-speech-recognition", model="you/my-model", trust_remote_code
 import importlib
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +27,24 @@ class TinyAudioModel(PreTrainedModel):
     config_class = TinyAudioConfig
 
     @classmethod
-    def from_pretrained(cls, name, *_, config=None, dtype=None, **options):
-        """From a folder or a Hub id; without a torch.dtype, in the one that suits the device."""
+    def from_pretrained(cls, name, *_, config=None, dtype=None, torch_dtype=None, **options):
+        """From a folder or a Hub id, onto the CPU. Without a torch.dtype, in the one that suits the
+        fastest device of this machine."""
         folder = Path(name)
         if not folder.is_dir():
             known = ("revision", "token", "cache_dir", "local_files_only")
-            folder = snapshot_download(name, **{k: options[k] for k in known if k in options})
+            found = {key: options[key] for key in known if key in options}
+            folder = Path(snapshot_download(name, **found))
         model = cls(config or TinyAudioConfig.from_pretrained(folder))
-        dtype = dtype if isinstance(dtype, torch.dtype) else None
-        model.recogniser = import_code(Path(folder)).TinyAudio.from_pretrained(folder, dtype=dtype)
+        code = import_code(folder)
+        dtype = dtype or torch_dtype
+        if not isinstance(dtype, torch.dtype):
+            dtype = code.inference_dtype(code.pick_device())
+        model.recogniser = code.TinyAudio.from_pretrained(folder, device="cpu", dtype=dtype)
         return model
+
+    def save_pretrained(self, *_, **__):
+        raise NotImplementedError("the published repository is the saved model: copy its folder")
 
 
 def import_code(folder: Path):
@@ -54,20 +63,34 @@ def import_code(folder: Path):
 
 class TinyAudioPipeline(Pipeline):
     """Recordings of any length -> {"text": ...}: a path, a URL, the bytes of a file, samples at
-    16 kHz, {"array": samples, "sampling_rate": rate}, or a list of these."""
+    16 kHz, {"array": samples, "sampling_rate": rate}, a list of these, or an iterator."""
 
     _load_tokenizer = _load_processor = _load_feature_extractor = False
     _load_image_processor = _load_video_processor = False
 
+    def __init__(self, *args, dtype=None, **options):
+        super().__init__(*args, **options)
+        if self.device.type == "cpu" and not isinstance(dtype, torch.dtype):
+            self.model.float()  # what was loaded for a GPU, and is not wanted there
+
     def __call__(self, inputs, **parameters):
-        """`beams` and `max_new_tokens` as TinyAudio.transcribe's."""
+        """`beams` and `max_new_tokens` are TinyAudio.transcribe's."""
+        forward = self._forward_params | self._sanitize_parameters(**parameters)[1]
+        if isinstance(inputs, Iterator):
+            return (self.run_single([recording], {}, forward, {})[0] for recording in inputs)
         many = isinstance(inputs, (list, tuple))
-        forward = self._sanitize_parameters(**parameters)[1]
         texts = self.run_single(list(inputs) if many else [inputs], {}, forward, {})
         return texts if many else texts[0]
 
-    def _sanitize_parameters(self, beams: int = 1, max_new_tokens: int | None = None):
-        return {}, {"beams": beams, "max_new_tokens": max_new_tokens}, {}
+    def _sanitize_parameters(self, return_timestamps=False, batch_size=None, num_workers=None,
+                             chunk_length_s=None, stride_length_s=None, **transcribe):  # fmt: skip
+        """Long recordings are cut and like lengths batched anyway: of what other pipelines take,
+        batch_size, num_workers and chunk_length_s change nothing."""
+        if return_timestamps:
+            raise ValueError("return_timestamps: this model writes words alone")
+        if unknown := sorted(transcribe.keys() - {"beams", "max_new_tokens"}):
+            raise TypeError(f"unknown: {', '.join(unknown)}; known: beams, max_new_tokens")
+        return {}, transcribe, {}
 
     def preprocess(self, inputs):
         return [readable(recording) for recording in inputs]
@@ -80,13 +103,19 @@ class TinyAudioPipeline(Pipeline):
 
 
 def readable(recording):
-    """What tinyaudio.load_audio takes, from what transformers' pipelines take."""
+    """What load_audio takes, from what transformers' pipelines take. Raises ValueError."""
+    rate = 16_000
     if isinstance(recording, dict):
-        samples = recording["array"] if "array" in recording else recording["raw"]
-        return np.asarray(samples), recording["sampling_rate"]
-    if isinstance(recording, (np.ndarray, torch.Tensor)):
-        return np.asarray(recording), 16_000
-    if str(recording).startswith(("http://", "https://")):
+        samples = next((recording[key] for key in ("array", "raw") if key in recording), None)
+        if samples is None or "sampling_rate" not in recording:
+            raise ValueError('a dict must be {"array": samples, "sampling_rate": rate}')
+        recording, rate = np.asarray(samples), recording["sampling_rate"]
+    if isinstance(recording, torch.Tensor):
+        recording = recording.detach().cpu().float().numpy()
+    if isinstance(recording, np.ndarray):
+        channels_first = recording.ndim == 2 and recording.shape[0] < recording.shape[1]
+        return recording.T if channels_first else recording, rate
+    if isinstance(recording, str) and recording.startswith(("http://", "https://")):
         with urllib.request.urlopen(recording) as answer:
             return answer.read()
-    return recording
+    return bytes(recording) if isinstance(recording, bytearray) else recording

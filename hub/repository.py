@@ -4,36 +4,50 @@ import json
 import shutil
 from pathlib import Path
 
-import httpx
 from huggingface_hub.errors import HfHubHTTPError
 
 from checkpoints import read_config
-from hub.card import space_card, write_card
+from hub.card import PARTS, space_card, write_card
+from hub.merge import published_files, write_record
 from tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
 # What tinyaudio.py imports, and what that needs of requirements.txt.
 CODE = ("tinyaudio.py", "audio.py", "beam.py", "checkpoints.py", "devices.py", "lora.py",
         "projector.py", "tokenizer.py", "configs/__init__.py")  # fmt: skip
+PACKAGES = ("torch", "torchaudio", "safetensors", "tokenizers", "sentencepiece", "numpy",
+            "soundfile", "huggingface_hub", "pyyaml")  # fmt: skip
 MADE_BY = {
     "training.json": "train.py", "metrics.jsonl": "train.py", "curve.png": "train.py",
     "summary.json": "eval.py", "results.jsonl": "eval.py",
 }  # fmt: skip
-PACKAGES = ("torch", "torchaudio", "safetensors", "tokenizers", "sentencepiece", "numpy",
-            "soundfile", "huggingface_hub", "pyyaml")  # fmt: skip
+# By name: who knows what else lies in these folders.
+MODEL_FILES = ("config.json", "projector.safetensors", *Tokenizer.FILES, *MADE_BY)
+BASE_FILES = ("model*.safetensors", "pytorch_model*.bin", *Tokenizer.FILES, "*config.json",
+              "vocab.json", "merges.txt", "model.safetensors.index.json")  # fmt: skip
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+# A base of the client's errors is the HTTP library's, which has been another with time.
+ERRORS = (*HfHubHTTPError.__bases__, OSError, ValueError, RuntimeError)
 
 
 def build(out: Path, model: Path, repo: str, license: str, space: bool) -> dict[str, Path]:
     """Write the model's folder, `out`, and the Space's beside it: the folders by kind.
 
-    Raises ValueError where one stands there already.
+    Raises ValueError where one stands there already, or what is to be published is not whole.
     """
     folders = {"model": out} | ({"space": out.with_name(f"{out.name}-space")} if space else {})
     if taken := [folder for folder in folders.values() if folder.exists()]:
-        raise ValueError(f"{taken[0]}: exists already")
-    build_model(out, model, repo, license)
-    if space:
-        build_space(folders["space"], repo, license)
+        raise ValueError(f"{taken[0]}: exists already; remove it, or choose another folder")
+    try:
+        build_model(out, model, repo, license)
+        if space:
+            build_space(folders["space"], repo, license)
+    except BaseException:  # nothing half-built stays
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    for folder in folders.values():
+        write_record(folder)
     return folders
 
 
@@ -45,30 +59,44 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
     for name, writer in MADE_BY.items():
         if not (model / name).is_file():
             raise ValueError(f"{model}: holds no {name}; {writer} writes it")
-    out.mkdir(parents=True, exist_ok=True)
-    for path in model.iterdir():  # by name: who knows what else lies in a run's folder
-        if path.name in (*MADE_BY, "config.json", "projector.safetensors", *Tokenizer.FILES):
-            shutil.copy(path, out)
-        elif path.name in ("encoder_lora", "decoder_lora"):
-            shutil.copytree(path, out / path.name)
-    for part in ("encoder", "decoder"):
-        if (base := model / config[part]).is_dir():  # the tiny pair; others are named by Hub id
-            shutil.copytree(base, out / part)
+    copy_files(model, out, MODEL_FILES)
+    for name in ("training.json", "summary.json", "results.jsonl"):
+        text = (out / name).read_text(encoding="utf-8")
+        (out / name).write_text(without_folders(text), encoding="utf-8")
+    for part in PARTS:
+        if (adapter := model / f"{part}_lora").is_dir():
+            copy_files(adapter, out / adapter.name, ADAPTER_FILES)
+        base = model / config[part]
+        if base.is_dir():  # the tiny pair, which lies in the folder or beside it
+            if base.resolve().parent not in (model.resolve(), model.resolve().parent):
+                raise ValueError(f"{model}/config.json: {part} is {base}, another folder's")
+            copy_files(base, out / part, BASE_FILES)
             config[part] = part
     config["auto_map"] = {"AutoConfig": "pipeline.TinyAudioConfig",
                           "AutoModel": "pipeline.TinyAudioModel"}  # fmt: skip
     pipeline = {"impl": "pipeline.TinyAudioPipeline", "pt": ["AutoModel"]}
     config["custom_pipelines"] = {"automatic-speech-recognition": pipeline}
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     copy_code(out, "pipeline.py", "handler.py")
     write_card(out, repo, license)
 
 
 def build_space(out: Path, repo: str, license: str) -> None:
     """The folder of a Space: a page that runs the published model."""
-    copy_code(out, "app.py", more=("gradio",))
-    shutil.copytree(ROOT / "samples", out / "samples")
-    (out / "README.md").write_text(space_card(repo, license))
+    copy_code(out, "app.py", more=("gradio>=6",))
+    copy_files(ROOT / "samples", out / "samples", ("*.wav", "manifest.jsonl"))
+    (out / "README.md").write_text(space_card(repo, license), encoding="utf-8")
+
+
+def copy_files(source: Path, out: Path, patterns: tuple[str, ...]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for path in (path for pattern in patterns for path in source.glob(pattern)):
+        shutil.copy(path, out)
+
+
+def without_folders(text: str) -> str:
+    """Paths as seen from here: where this clone and your home lie is nobody's business."""
+    return text.replace(f"{Path.cwd()}/", "").replace(str(Path.home()), "~")
 
 
 def copy_code(out: Path, *files: str, more: tuple[str, ...] = ()) -> None:
@@ -78,21 +106,19 @@ def copy_code(out: Path, *files: str, more: tuple[str, ...] = ()) -> None:
         shutil.copy(ROOT / name, out / "code" / name)
     for name in files:
         shutil.copy(ROOT / "hub" / name, out / name)
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     needed = [line for line in lines if line.partition(">")[0].partition("=")[0] in PACKAGES]
     (out / "requirements.txt").write_text("\n".join([*needed, *more]) + "\n")
 
 
 def listing(folder: Path) -> str:
     """Every file with its size."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    sizes = [path.stat().st_size for path in files]
-    rows = [f"{size:14,}  {path.relative_to(folder)}"
-            for size, path in zip(sizes, files, strict=True)]  # fmt: skip
-    return "\n".join([*rows, f"{sum(sizes):14,}  bytes in {len(files)} files"])
+    sizes = {name: (folder / name).stat().st_size for name in published_files(folder)}
+    rows = [f"{size:14,}  {name}" for name, size in sizes.items()]
+    return "\n".join([*rows, f"{sum(sizes.values()):14,}  bytes in {len(sizes)} files"])
 
 
-def complaint(error: Exception, repo: str) -> str:
+def complaint(error: BaseException, repo: str) -> str:
     """One sentence on what went wrong and what to do."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     if status == 401:
@@ -100,6 +126,10 @@ def complaint(error: Exception, repo: str) -> str:
     if status == 403:
         return f"this token may not write to {repo}: take one of type write, or a name of your own"
     reason = " ".join(str(error).split())
-    if isinstance(error, (HfHubHTTPError, RuntimeError, httpx.HTTPError)):
+    if status in (409, 412):
+        return f"somebody changed {repo} meanwhile ({reason}). Run it again"
+    if status is not None and status < 500:
+        return f"the Hub refused it: {reason}"
+    if isinstance(error, (*HfHubHTTPError.__bases__[:1], RuntimeError)):
         return f"cut off ({reason}). Run it again: what has arrived is not sent twice"
     return reason

@@ -151,6 +151,10 @@ class Handler(BaseHTTPRequestHandler):
                 files[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
                 files[value["path"]] = self.server.large[value["oid"]]
+            elif line["key"] == "deletedFile":
+                del files[value["path"]]
+            elif value.get("parentCommit", self.commit(repo, "main")) != self.commit(repo, "main"):
+                return self.answer(412, b"", {"X-Error-Message": "the branch has moved"}, True)
         self.server.commits.append(repo)
         commit = self.commit(repo, "main")
         url = f"{self.server.url}/{repo}/commit/{commit}"

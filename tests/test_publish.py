@@ -3,6 +3,8 @@
 The Hub is stand_in_hub.py; what speaks to it is the real client, in processes of its own.
 """
 
+import base64
+import importlib.util
 import json
 import os
 import re
@@ -19,7 +21,9 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 from safetensors.torch import load_file
 from stand_in_hub import LARGE, stand_in_hub
 
-from hub.card import hub_results, keep_what_others_wrote, sections_of, write_card
+from eval import summarise
+from hub.card import hub_results, hub_source, write_card
+from hub.merge import RECORD, merge_card, merge_data, merge_text, split_card
 
 SAMPLE = ROOT / "samples" / "1.wav"
 TOKEN = "hf_" + "secret" * 5
@@ -78,7 +82,9 @@ def test_published_model_gives_one_text_by_all_three_ways(clone, hub, tmp_path):
                "assert texts[0] == recognise(recordings[0])['text']\n"
                "rate = {'array': samples, 'sampling_rate': 16_000}\n"
                "assert recognise([samples, rate]) == [{'text': texts[0]}] * 2\n"
-               "assert recognise(recordings[1], beams=2)['text']\n"
+               "assert recognise(recordings[1], beams=2, batch_size=2)['text']\n"
+               "stereo = np.stack([samples, samples])\n"  # channels first, as torchcodec's
+               "assert next(recognise(x for x in [stereo])) == {'text': texts[0]}\n"
                "assert not {'tinyaudio', 'audio', 'configs'} & set(sys.modules)",
         "handler": "sys.path.insert(0, folder := snapshot_download('you/tiny'))\n"
                "from handler import EndpointHandler\n"
@@ -121,25 +127,61 @@ def test_upload_is_one_commit_of_what_was_shown(clone, published, hub):
     assert entry["command"] == "python eval.py --model you/tiny --data espeak:test:300 --beams 4"
 
 
-def test_publishing_again_keeps_what_others_added(clone, hub):
-    assert publish(clone, hub).returncode == 0
-    files = hub.repos["you/tiny"]["main"]
+def test_publishing_again_keeps_what_others_changed(clone, hub):
+    assert publish(clone, hub, "--space").returncode == 0
+    files, space = hub.repos["you/tiny"]["main"], hub.repos["spaces/you/tiny"]["main"]
     files["notes.txt"] = b"mine"
     card = files["README.md"].decode()
-    card = card.replace("## Training", "## What I learned\n\nA lot.\n\n## Training")
-    card = card.replace("license: mit", "license: mit\nthumbnail: https://example.org/me.png")
-    card = card.replace("- lora\n", "- lora\n- my-tag\n").replace("2.88", "99.9")
-    files["README.md"] = card.encode()
+    for old, new in (
+        ("license: mit", "license: cc-by-4.0\nthumbnail: https://example.org/me.png"),
+        ("- custom_code\n", "- custom_code\n- my-tag\n"),
+        ("## Training", "## What I learned\n\nA lot.\n\n## Training"),
+        ("- It writes English", "- It is shy.\n- It writes English"),
+    ):
+        assert old in card
+        card = card.replace(old, new)
+    files["README.md"] = (card + "\n# Thanks\n\nto all\n").encode()
+    space["requirements.txt"] += b"my-package\n"
+    space["README.md"] = space["README.md"].replace(b"title: tiny", b"title: My own page")
     sent = hub.received
-    assert publish(clone, hub).returncode == 0
+    again = publish(clone, hub, "--space")
+    assert again.returncode == 0, again.stderr
     assert hub.received == sent  # no large file twice
-    again = files["README.md"].decode()
     assert files["notes.txt"] == b"mine"
-    assert "A lot.\n\n## Training" in again and "thumbnail: https://example.org" in again
-    assert "- my-tag" in again and "99.9" not in again and "value: 2.88" in again
+    assert split_card(files["README.md"].decode()) == split_card(card + "\n# Thanks\n\nto all\n")
+    assert b"my-package" in space["requirements.txt"]
+    assert b"title: My own page" in space["README.md"]
     commits = len(hub.commits)
-    assert publish(clone, hub).returncode == 0
+    assert publish(clone, hub, "--space").returncode == 0
     assert len(hub.commits) == commits  # nothing new, no commit
+
+
+def test_what_was_published_and_is_no_more_goes(clone, hub):
+    """An old shard beside new weights would be read with them."""
+    assert publish(clone, hub).returncode == 0
+    files = hub.repos["you/tiny"]["main"]
+    record = json.loads(files[RECORD])
+    record["files"].append("decoder/model-00001-of-00002.safetensors")
+    files[RECORD] = json.dumps(record).encode()
+    files["decoder/model-00001-of-00002.safetensors"] = b"old"
+    files["decoder/mine.safetensors"] = b"somebody's"
+    done = publish(clone, hub)
+    assert done.returncode == 0, done.stderr
+    assert "decoder/model-00001-of-00002.safetensors" not in files
+    assert files["decoder/mine.safetensors"] == b"somebody's"
+
+
+def test_private_is_never_public(clone, hub):
+    hub.repos["you/tiny"] = {"main": {}}
+    done = publish(clone, hub, "--private")
+    assert done.returncode == 1 and "model you/tiny is public already" in done.stderr
+    assert not hub.repos["you/tiny"]["main"]
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(clone, hub):
+    done = run(clone, *PUBLISH, env=hub.environment | {"HF_ENDPOINT": "http://127.0.0.1:9"})
+    assert done.returncode == 1 and done.stderr.startswith("cut off (")
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_cut_upload_goes_on_where_it_was(clone, hub):
@@ -244,16 +286,113 @@ def test_results_on_a_dataset_of_the_hub_go_to_eval_results(published, tmp_path)
     assert {r.dataset_type for r in data.eval_results} == {"openslr/librispeech_asr"}
 
 
-def test_sections_end_where_the_next_begins_and_code_has_none():
-    text = "# a\n\n## b\n```\n## no heading\n```\n## c\nend\n"
-    assert list(sections_of(text)) == ["", "## b", "## c"]
-    assert "".join(sections_of(text).values()) == text
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("hf://datasets/a/b/all/test.clean/0000.parquet", ("a/b", "test.clean")),
+        ("hf://datasets/a/b/data/test-00000-of-00001.parquet", ("a/b", "test")),
+        ("hf://datasets/a/b@refs%2Fpr%2F1/dev/*.parquet[:300]", ("a/b", "dev")),
+        ("hf://datasets/a/b/validation.parquet", ("a/b", "validation")),
+        ("data/an4/test.jsonl", None),
+    ],
+)
+def test_dataset_and_split_of_a_source(source, found):
+    assert hub_source(source) == found
 
 
-def test_an_old_card_without_any_form_is_kept_below():
-    new = "---\nlicense: mit\n---\n# tiny\n\n## Use it\n\nSo.\n"
-    merged = keep_what_others_wrote(new, "just words\n\n## Mine\n\nkept")
-    assert merged == "---\nlicense: mit\n---\n# tiny\n\n## Mine\n\nkept\n\n## Use it\n\nSo.\n"
+def test_merging_is_line_by_line():
+    base = "# a\n\none\ntwo\n\nthree\n"
+    theirs = "# a\n\nmine\none\nTWO\n\n"  # one line added, one changed, one deleted
+    assert merge_text(base, base, theirs) == theirs
+    new = "# b\n\none\nand a half\ntwo\n\nfour\n"
+    assert merge_text(new, base, theirs) == "# b\n\nmine\none\nand a half\nTWO\n\nfour\n"
+    assert merge_text(new, base, base) == new
+    both = merge_text("zwei\n", "two\n", "deux\n")  # changed on both sides: nothing is lost
+    assert sorted(both.split()) == ["deux", "zwei"]
+
+
+def test_a_card_from_before_is_kept_below():
+    new = "---\nlicense: mit\n---\n# tiny\n\nSo.\n"
+    merged = merge_card(new, "", "---\nlicense: cc0-1.0\n---\njust words")
+    assert merged == "---\nlicense: cc0-1.0\n---\n# tiny\n\nSo.\n\njust words\n"
+    assert merge_card(new, "", "---\nlicense: mit\n---\n") == new
+    with pytest.raises(ValueError, match="its YAML is broken"):
+        merge_card(new, "", "---\na: [\n---\n")
+
+
+def test_results_that_others_added_stay_and_our_old_ones_go():
+    def index(*values):
+        return [{"name": "tiny", "results": [{"value": value} for value in values]}]
+
+    base, theirs, new = ({"model-index": index(*v)} for v in ((1, 2), (1, 2, 7), (3,)))
+    assert merge_data(new, base, theirs) == {"model-index": index(3, 7)}
+    assert merge_data({"datasets": ["a"]}, {}, {"datasets": "b"}) == {"datasets": ["a", "b"]}
+
+
+def test_nothing_but_the_model_is_published(clone):
+    """Fails if a file that happens to lie in a run's folder, or where the run lay, gets out."""
+    run_folder = Path(shutil.copytree(clone / "models" / "tiny-audio", clone / "runs" / "mine"))
+    for name in ("tiny-hubert", "tiny-qwen3"):
+        shutil.copytree(clone / "models" / name, clone / "runs" / name)
+    for secret in (run_folder / ".env", run_folder / "decoder_lora" / "optimizer.pt",
+                   clone / "runs" / "tiny-hubert" / ".env"):  # fmt: skip
+        secret.write_text("TOKEN=1")
+    summary = json.loads((run_folder / "summary.json").read_text())
+    home = str(Path.home())
+    summary["data"] = f"{home}/clients/acme/test.jsonl"
+    (run_folder / "summary.json").write_text(json.dumps(summary))
+    done = run(clone, "publish.py", "--model", "runs/mine", "--repo", "you/x", "--dry-run", "out/x")
+    assert done.returncode == 0, done.stderr
+    names = {p.name for p in (clone / "out" / "x").rglob("*")}
+    assert not {".env", "optimizer.pt"} & names
+    for path in (clone / "out" / "x").rglob("*"):
+        if path.suffix in (".json", ".jsonl", ".md", ".yaml"):
+            assert home not in path.read_text() and str(clone) not in path.read_text(), path
+    config = json.loads((run_folder / "config.json").read_text()) | {"encoder": str(tmp := clone)}
+    (run_folder / "config.json").write_text(json.dumps(config))
+    done = run(clone, "publish.py", "--model", "runs/mine", "--repo", "you/x", "--dry-run", "out/y")
+    assert done.returncode == 1 and f"encoder is {tmp}" in done.stderr
+    assert not (clone / "out" / "y").exists()
+
+
+@pytest.fixture(scope="module")
+def endpoint(published):
+    """The handler in this process; its code/ is the same as the tests'."""
+    spec = importlib.util.spec_from_file_location("handler", published / "handler.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    before = list(sys.path)
+    yield module.EndpointHandler(str(published))
+    sys.path[:] = before
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({}, 'expected {"inputs": audio'),
+        (None, 'expected {"inputs": audio'),
+        ({"inputs": b"", "parameters": [1]}, 'expected {"inputs": audio'),
+        ({"inputs": 3}, "expected an audio file, not int"),
+        ({"inputs": "/etc/passwd"}, "expected the audio file's bytes in base64"),
+        ({"inputs": "\u00e9"}, "expected the audio file's bytes in base64"),
+        ({"inputs": b"rubbish"}, "not audio that can be read (Format not recognised.)"),
+        ({"inputs": b"", "parameters": {"beam": 2}}, "unknown 'beam'; known: beams"),
+        ({"inputs": b"", "parameters": {"beams": 99}}, "beams=99; expected 1 to 16"),
+        ({"inputs": b"", "parameters": {"beams": True}}, "beams=True; expected 1 to 16"),
+        ({"inputs": [b""] * 65}, "65 recordings, more than 64"),
+    ],
+)
+def test_the_endpoint_answers_what_it_cannot_use_with_a_sentence(endpoint, request_, sentence):
+    assert sentence in endpoint(request_)["error"]
+
+
+def test_the_endpoint_takes_lists_and_wrapped_base64(endpoint):
+    audio = SAMPLE.read_bytes()
+    wrapped = "data:audio/wav;base64," + base64.encodebytes(audio).decode()
+    good, bad, same = endpoint({"inputs": [audio, b"rubbish", wrapped]})
+    assert good == same == {"text": "i need a bus from chicago to sydney next tuesday"}
+    assert bad.keys() == {"error"}
+    assert endpoint({"inputs": []}) == []
 
 
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
@@ -285,14 +424,34 @@ def test_the_leaderboard_is_made_from_its_entries(clone):
     assert "[models/tiny-audio](models/tiny-audio)" in before
 
 
-@pytest.mark.parametrize("figure", ["wer", "raw_wer", "cer", "words"])
-def test_an_entry_that_its_transcripts_deny_is_refused(clone, figure):
+@pytest.mark.parametrize(
+    ("figure", "value"),
+    [("wer", 0.001), ("raw_wer", 0.001), ("cer", 0.001), ("words", 7), ("wer", float("nan"))],
+)
+def test_an_entry_that_its_transcripts_deny_is_refused(clone, figure, value):
     path = clone / "hub" / "leaderboard" / "models--tiny-audio.json"
     true = path.read_text()
-    path.write_text(json.dumps(json.loads(true) | {figure: 0.001}))
+    path.write_text(json.dumps(json.loads(true) | {figure: value}))
     done = run(clone, "hub/leaderboard.py")
     path.write_text(true)
-    assert done.returncode == 1 and f"{figure} is 0.001, but" in done.stderr
+    assert done.returncode == 1 and f"{figure} is {value}, but" in done.stderr
+
+
+def test_an_entry_on_a_part_of_the_test_set_is_refused(clone):
+    entries = clone / "hub" / "leaderboard"
+    entry = json.loads((entries / "models--tiny-audio.json").read_text())
+    lines = (clone / entry["results"]).read_text().splitlines()
+    right = [line for line in lines if json.loads(line)["ref"] == json.loads(line)["hyp"]][:20]
+    part = clone / "part"
+    shutil.copytree(clone / "models" / "tiny-audio", part)
+    (part / "results.jsonl").write_text("\n".join(right) + "\n")
+    summary = summarise([json.loads(line) for line in right])
+    named = {"normalizer": "whisper", "beams": 1, "data": "espeak:test:300"}
+    (part / "summary.json").write_text(json.dumps(summary | named))
+    done = run(clone, "hub/leaderboard.py", "--add", "part", "--repo", "you/part")
+    for path in entries.glob("you--part*"):
+        path.unlink()
+    assert done.returncode == 1 and "was scored on other utterances" in done.stderr
 
 
 @pytest.fixture

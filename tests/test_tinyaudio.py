@@ -139,7 +139,7 @@ def test_load_audio_from_an_array(array):
     torch.testing.assert_close(waveform, torch.tensor(sine()).float(), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 44_101, 48_000, 191_999])
 def test_resampling_keeps_the_pitch(rate):
     """Fails if a recording at another rate is played too fast or too slow."""
     waveform = load_audio((sine(440, 2.0, rate), rate))

@@ -1,0 +1,117 @@
+"""Publishing again: what others changed on the Hub since the last time is told from what was
+published then, which .tiny-audio.json holds, and stays."""
+
+import difflib
+import json
+import re
+from pathlib import Path
+
+import yaml
+
+RECORD = ".tiny-audio.json"
+MERGED = ("README.md", "requirements.txt")  # files that people write in as well
+
+
+def published_files(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def write_record(folder: Path) -> None:
+    """Note in the folder what is published: the names of all files, the text of some."""
+    texts = {name: read(folder / name) for name in MERGED if (folder / name).is_file()}
+    record = {"files": published_files(folder), "texts": texts}
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+
+
+def texts_there(api, repo: str, kind: str, revision: str) -> dict[str, str]:
+    """By name, the texts of a repository that people write in, and the record of last time."""
+    return {
+        name: read(Path(api.hf_hub_download(repo, name, repo_type=kind, revision=revision)))
+        for name in (RECORD, *MERGED)
+        if api.file_exists(repo, name, repo_type=kind, revision=revision)
+    }
+
+
+def merge(folder: Path, theirs: dict[str, str]) -> list[str]:
+    """Bring what others changed in the texts there into the folder's files; returns the names of
+    those files that were published last time and are no more.
+
+    Raises ValueError where the YAML of a card there cannot be read.
+    """
+    record = json.loads(theirs.pop(RECORD, "{}"))
+    for name, text in theirs.items():
+        if (folder / name).is_file():
+            base = record.get("texts", {}).get(name, "")
+            merged = merge_card if name == "README.md" else merge_text
+            (folder / name).write_text(merged(read(folder / name), base, text), encoding="utf-8")
+    return sorted(set(record.get("files", [])) - set(published_files(folder)))
+
+
+def merge_card(new: str, base: str, theirs: str) -> str:
+    """A card of YAML and text, each merged."""
+    (ours, our_text), (old, old_text), (their, their_text) = map(split_card, (new, base, theirs))
+    data = yaml.safe_dump(merge_data(ours, old, their), allow_unicode=True, sort_keys=False)
+    return f"---\n{data}---\n{merge_text(our_text, old_text, their_text)}"
+
+
+def split_card(card: str) -> tuple[dict, str]:
+    """The YAML in front as a dict, and the text."""
+    head = re.match(r"---\n(.*?)\n?---\n", card, re.S)
+    try:
+        data = yaml.safe_load(head[1]) if head else {}
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"README.md on the Hub: its YAML is broken, mend it: {reason}") from None
+    return data or {}, card[head.end() :] if head else card
+
+
+def merge_data(new: dict, base: dict, theirs: dict) -> dict:
+    """Keys: what others changed or added stays; lists keep what they added to them."""
+    merged = dict(new)
+    for key, value in theirs.items():
+        if value == base.get(key):
+            continue
+        if key == "model-index":
+            merged[key] = merge_results(new[key], base.get(key, []), value)
+        elif isinstance(new.get(key), list):
+            others, was = (v if isinstance(v, list) else [v] for v in (value, base.get(key, [])))
+            merged[key] += [item for item in others if item not in was and item not in merged[key]]
+        else:
+            merged[key] = value
+    return merged
+
+
+def merge_results(new: list, base: list, theirs: list) -> list:
+    """model-index: our results, and those that others added."""
+    known = [result for model in base for result in model["results"]]
+    added = [r for model in theirs for r in model.get("results", []) if r not in known]
+    return [new[0] | {"results": new[0]["results"] + added}, *new[1:]]
+
+
+def merge_text(new: str, base: str, theirs: str) -> str:
+    """Three versions of a text, line by line: what others added to the old one stands in the new
+    one behind the line that it stood behind; what they changed or deleted is so, unless the new
+    version has it otherwise too: then both stay. Without an old one, theirs follows ours."""
+    lines, old, other = (text.splitlines() for text in (new, base, theirs))
+    if not old:
+        return f"{new.rstrip()}\n\n{theirs.strip()}\n" if theirs.strip() else new
+    blocks = difflib.SequenceMatcher(None, old, lines, autojunk=False).get_matching_blocks()
+    kept = {
+        b.a + i: b.b + i for b in blocks for i in range(b.size)
+    }  # line of the old -> of the new
+    changes = difflib.SequenceMatcher(None, old, other, autojunk=False).get_opcodes()
+    for kind, start, end, first, last in reversed(changes):  # the last first: places stay true
+        if kind == "equal":
+            continue
+        before = [kept[line] for line in range(start) if line in kept]
+        place = before[-1] + 1 if before else 0
+        if start < end and all(line in kept for line in range(start, end)):
+            place = kept[start]
+            for line in reversed(range(start, end)):
+                del lines[kept[line]]
+        lines[place:place] = other[first:last]
+    return "\n".join(lines) + "\n"
