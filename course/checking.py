@@ -1,0 +1,118 @@
+"""What the checks of all exercises share: fresh inputs, comparisons that explain, pieces put in.
+
+A check module, course/checks/ex07.py for exercise 7, holds
+    NAME        what the student writes in course/exercises/ex07_*.py: a function or a class
+    reference   the repository's own
+    check(solution)         compares the two on fresh random inputs; raises Wrong
+    installed(solution)     a context in which the repository's code uses the solution
+and, where the piece has no part in transcribing, run(solution, audio), which returns what
+`python -m course.run` shows of it.
+"""
+
+import importlib
+import math
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import torch
+
+EXERCISES = Path(__file__).parent / "exercises"
+
+
+class Wrong(AssertionError):
+    """A solution gives something else than it should; the message is all that is shown."""
+
+
+def numbers() -> list[int]:
+    """The numbers of all exercises, in order."""
+    return sorted(int(path.stem[2:4]) for path in EXERCISES.glob("ex*.py"))
+
+
+def stub(number: int) -> Path:
+    """The file that the student writes in."""
+    return next(EXERCISES.glob(f"ex{number:02}_*.py"))
+
+
+def check_module(number: int) -> ModuleType:
+    return importlib.import_module(f"course.checks.ex{number:02}")
+
+
+def solution(number: int):
+    """The student's piece."""
+    module = importlib.import_module(f"course.exercises.{stub(number).stem}")
+    return getattr(module, check_module(number).NAME)
+
+
+def generator() -> torch.Generator:
+    """Random inputs that are others each time."""
+    return torch.Generator().manual_seed(secrets.randbelow(2**31))
+
+
+def equal(yours, expected, case: str, hint: str, tolerance: float = 1e-4) -> None:
+    """Compare tensors (to `tolerance` of the largest value; of whatever dtype), numbers, or
+    anything that has ==.
+
+    Raises Wrong, which shows the case, yours beside the expected, and the hint.
+    """
+
+    def wrong(what: str, *lines: str) -> Wrong:
+        return Wrong(
+            "\n".join([f"{case}: {what}", *(f"  {line}" for line in lines), f"Hint: {hint}"])
+        )
+
+    if isinstance(expected, torch.Tensor):
+        if not isinstance(yours, torch.Tensor):
+            raise wrong(f"expected a tensor, yours is {type(yours).__name__} {yours!r}")
+        yours, expected = yours.detach(), expected.detach()
+        if yours.shape != expected.shape:
+            raise wrong("another shape", f"yours    {tuple(yours.shape)}",
+                        f"expected {tuple(expected.shape)}")  # fmt: skip
+        differs = ~torch.isclose(yours.double(), expected.double(), rtol=0, equal_nan=True,
+                                 atol=tolerance * max(1e-6, finite_peak(expected)))  # fmt: skip
+        if differs.any():
+            place = tuple(differs.nonzero()[0].tolist())
+            row = (*place[:-1], slice(None)) if place else ()
+            raise wrong(
+                f"differs at {place}, the first of {int(differs.sum())} places",
+                f"yours    {shown(yours[row])}", f"expected {shown(expected[row])}",
+            )  # fmt: skip
+    elif isinstance(expected, float):
+        if not isinstance(yours, (int, float)):
+            raise wrong(f"expected a plain number, yours is {type(yours).__name__} {yours!r}")
+        near = math.isclose(yours, expected, rel_tol=tolerance, abs_tol=1e-9)
+        if not near and not (math.isnan(yours) and math.isnan(expected)):
+            raise wrong("another number", f"yours    {yours!r}", f"expected {expected!r}")
+    elif yours != expected:
+        raise wrong("not the same", f"yours    {yours!r}", f"expected {expected!r}")
+
+
+def finite_peak(tensor: torch.Tensor) -> float:
+    values = tensor.double()
+    values = values[values.isfinite()]
+    return values.abs().max().item() if values.numel() else 0.0
+
+
+def shown(row: torch.Tensor) -> str:
+    """The first values of a row."""
+    values = row.flatten()[:8].tolist()
+    text = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)
+    return f"[{text}{', ...' if row.numel() > 8 else ''}]"
+
+
+def replacing(*places: tuple[object, str]) -> Callable:
+    """`installed` for a piece that stands as an attribute of modules or classes."""
+
+    @contextmanager
+    def installed(piece) -> Iterator[None]:
+        with mock.patch.multiple(places[0][0], **{places[0][1]: piece}):
+            if len(places) == 1:
+                yield
+            else:
+                with replacing(*places[1:])(piece):
+                    yield
+
+    return installed
