@@ -1,0 +1,69 @@
+"""README and course say what the code does: commands that stand before their output are run.
+
+In the Markdown, a block of commands followed at once by a block without a language is a promise;
+`...` in it stands for anything. `<!-- not run: why -->` before the commands takes it back.
+`python tests/test_texts.py` writes the outputs anew, where they differ, for a person to read.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXTS = [ROOT / "README.md", *sorted((ROOT / "course").glob("*.md"))]
+BLOCK = r"((?!```)[^\n]*\n)*"
+PROMISE = re.compile(
+    r"(?P<not_run><!-- not run: [^\n]* -->\n)?"
+    rf"```bash\n(?P<command>{BLOCK})```\n\n```\n(?P<output>{BLOCK})```\n"
+)
+
+
+def promises() -> list:
+    return [
+        pytest.param(found["command"], found["output"], id=f"{path.stem}-{found['command'][:40]}")
+        for path in TEXTS for found in PROMISE.finditer(path.read_text(encoding="utf-8"))
+        if not found["not_run"]
+    ]  # fmt: skip
+
+
+def run(command: str) -> str:
+    """What the commands print, in the repository, with this Python."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore",
+    }  # fmt: skip
+    done = subprocess.run(["bash", "-ec", command], cwd=ROOT, env=environment, timeout=120,
+                          capture_output=True, text=True)  # fmt: skip
+    return done.stdout if not done.returncode else done.stdout + done.stderr
+
+
+def fits(printed: str, promised: str) -> bool:
+    pattern = ".*".join(map(re.escape, promised.strip().split("...")))
+    return re.fullmatch(pattern, printed.strip(), re.S) is not None
+
+
+@pytest.mark.parametrize(("command", "output"), promises())
+def test_a_command_prints_what_the_text_says(command, output):
+    printed = run(command)
+    assert fits(printed, output), printed
+
+
+def test_dots_stand_for_anything_and_nothing_else_does():
+    assert fits("one\ntwo 3.1\n", "one\ntwo ...\n") and fits("a\nb\nc", "a\n...\nc")
+    assert not fits("one\ntwo", "one\n") and not fits("1x0", "1.0")
+
+
+def rewrite(found: re.Match) -> str:
+    if found["not_run"] or fits(printed := run(found["command"]), found["output"]):
+        return found[0]
+    return found[0].replace(f"```\n{found['output']}```", f"```\n{printed}```")
+
+
+if __name__ == "__main__":
+    for path in TEXTS:
+        text = path.read_text(encoding="utf-8")
+        path.write_text(PROMISE.sub(rewrite, text), encoding="utf-8")
