@@ -6,8 +6,10 @@ frozen layers can be split over the ranks and put together as they are needed (F
 torchrun there is one rank, and nothing here has anything to do.
 """
 
+import atexit
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,6 +32,15 @@ def join(device: str) -> None:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         # Rank 0 may have to make a corpus, or to wait for a network, while the others wait for it.
         dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timedelta(hours=2))
+        atexit.register(leave)
+
+
+def leave() -> None:
+    """Part from the other ranks, at the process's end."""
+    dist.destroy_process_group()
+    # gloo's threads still hand back the last tensors. They take Python's lock for it, and would
+    # abort a process whose interpreter is already ending (torch 2.11).
+    time.sleep(0.2)
 
 
 @contextmanager

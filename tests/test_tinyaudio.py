@@ -143,7 +143,7 @@ def test_load_audio_from_an_array(array):
 def test_resampling_keeps_the_pitch(rate):
     """Fails if a recording at another rate is played too fast or too slow."""
     waveform = load_audio((sine(440, 2.0, rate), rate))
-    assert len(waveform) == 2 * SAMPLE_RATE and abs(frequency(waveform) - 440) <= 0.5
+    assert abs(len(waveform) - 2 * SAMPLE_RATE) <= 1 and abs(frequency(waveform) - 440) <= 0.5
     assert abs(waveform[1000:-1000].abs().max().item() - 0.5) < 0.01
 
 
