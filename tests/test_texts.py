@@ -1,6 +1,6 @@
-"""README and course say what the code does: commands that stand before their output are run.
+"""README and course say what the code does: what stands before its output is run.
 
-In the Markdown, a block of commands followed at once by a block without a language is a promise;
+In the Markdown, a block of commands or Python followed at once by a block without a language is a promise;
 `...` in it stands for anything. `<!-- not run: why -->` before the commands takes it back.
 `python tests/test_texts.py` writes the outputs anew, where they differ, for a person to read.
 """
@@ -18,25 +18,26 @@ TEXTS = [ROOT / "README.md", *sorted((ROOT / "course").glob("*.md"))]
 BLOCK = r"((?!```)[^\n]*\n)*"
 PROMISE = re.compile(
     r"(?P<not_run><!-- not run: [^\n]* -->\n)?"
-    rf"```bash\n(?P<command>{BLOCK})```\n\n```\n(?P<output>{BLOCK})```\n"
+    rf"```(?P<language>bash|python)\n(?P<command>{BLOCK})```\n\n```\n(?P<output>{BLOCK})```\n"
 )
 
 
 def promises() -> list:
     return [
-        pytest.param(found["command"], found["output"], id=f"{path.stem}-{found['command'][:40]}")
+        pytest.param(found, id=f"{path.stem}-{found['command'][:40]}")
         for path in TEXTS for found in PROMISE.finditer(path.read_text(encoding="utf-8"))
         if not found["not_run"]
     ]  # fmt: skip
 
 
-def run(command: str) -> str:
-    """What the commands print, in the repository, with this Python."""
+def run(found: re.Match) -> str:
+    """What the block prints, in the repository, with this Python."""
+    interpreter = {"bash": ["bash", "-ec"], "python": [sys.executable, "-c"]}[found["language"]]
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore",
     }  # fmt: skip
-    done = subprocess.run(["bash", "-ec", command], cwd=ROOT, env=environment, timeout=120,
+    done = subprocess.run([*interpreter, found["command"]], cwd=ROOT, env=environment, timeout=120,
                           capture_output=True, text=True)  # fmt: skip
     return done.stdout if not done.returncode else done.stdout + done.stderr
 
@@ -46,10 +47,10 @@ def fits(printed: str, promised: str) -> bool:
     return re.fullmatch(pattern, printed.strip(), re.S) is not None
 
 
-@pytest.mark.parametrize(("command", "output"), promises())
-def test_a_command_prints_what_the_text_says(command, output):
-    printed = run(command)
-    assert fits(printed, output), printed
+@pytest.mark.parametrize("found", promises())
+def test_a_block_prints_what_the_text_says(found):
+    printed = run(found)
+    assert fits(printed, found["output"]), printed
 
 
 def test_dots_stand_for_anything_and_nothing_else_does():
@@ -58,7 +59,7 @@ def test_dots_stand_for_anything_and_nothing_else_does():
 
 
 def rewrite(found: re.Match) -> str:
-    if found["not_run"] or fits(printed := run(found["command"]), found["output"]):
+    if found["not_run"] or fits(printed := run(found), found["output"]):
         return found[0]
     return found[0].replace(f"```\n{found['output']}```", f"```\n{printed}```")
 
