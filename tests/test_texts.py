@@ -1,7 +1,7 @@
 """README and course say what the code does: what stands before its output is run.
 
-In the Markdown, a block of commands or Python followed at once by a block without a language is a promise;
-`...` in it stands for anything. `<!-- not run: why -->` before the commands takes it back.
+In the Markdown, a block of commands or Python followed at once by a block without a language is a
+promise; `...` in it stands for anything. `<!-- not run: why -->` before the commands takes it back.
 `python tests/test_texts.py` writes the outputs anew, where they differ, for a person to read.
 """
 
