@@ -44,12 +44,26 @@ def check_module(number: int) -> ModuleType:
 def solution(number: int):
     """The student's piece."""
     module = importlib.import_module(f"course.exercises.{stub(number).stem}")
-    return getattr(module, check_module(number).NAME)
+    name = check_module(number).NAME
+    if not hasattr(module, name):
+        raise Wrong(f"{stub(number).name} defines no {name}: was it renamed?")
+    return getattr(module, name)
 
 
 def generator() -> torch.Generator:
     """Random inputs that are others each time."""
     return torch.Generator().manual_seed(secrets.randbelow(2**31))
+
+
+def untouched(piece: Callable, case: str, *inputs):
+    """What the piece gives for the inputs; raises Wrong where it has written into one of them."""
+    given = [x.clone() if isinstance(x, torch.Tensor) else x for x in inputs]
+    yours = piece(*given)
+    hint = "make a new tensor: x += y and x[...] = y write into what the caller still needs"
+    for number, (x, before) in enumerate(zip(given, inputs, strict=True), 1):
+        if isinstance(x, torch.Tensor):
+            equal(x, before, f"{case}: argument {number}, which must stay as it was", hint, 0.0)
+    return yours
 
 
 def equal(yours, expected, case: str, hint: str, tolerance: float = 1e-4) -> None:
@@ -64,6 +78,8 @@ def equal(yours, expected, case: str, hint: str, tolerance: float = 1e-4) -> Non
             "\n".join([f"{case}: {what}", *(f"  {line}" for line in lines), f"Hint: {hint}"])
         )
 
+    if yours is None:
+        raise wrong("yours is None: is `return` missing?")
     if isinstance(expected, torch.Tensor):
         if not isinstance(yours, torch.Tensor):
             raise wrong(f"expected a tensor, yours is {type(yours).__name__} {yours!r}")
@@ -83,11 +99,14 @@ def equal(yours, expected, case: str, hint: str, tolerance: float = 1e-4) -> Non
     elif isinstance(expected, float):
         if not isinstance(yours, (int, float)):
             raise wrong(f"expected a plain number, yours is {type(yours).__name__} {yours!r}")
-        near = math.isclose(yours, expected, rel_tol=tolerance, abs_tol=1e-9)
+        near = math.isclose(yours, expected, rel_tol=tolerance, abs_tol=1e-5 * tolerance)
         if not near and not (math.isnan(yours) and math.isnan(expected)):
             raise wrong("another number", f"yours    {yours!r}", f"expected {expected!r}")
     elif yours != expected:
-        raise wrong("not the same", f"yours    {yours!r}", f"expected {expected!r}")
+        what = "not the same"
+        if {type(yours), type(expected)} == {tuple, list}:
+            what = f"yours is a {type(yours).__name__}, expected a {type(expected).__name__}"
+        raise wrong(what, f"yours    {yours!r}", f"expected {expected!r}")
 
 
 def finite_peak(tensor: torch.Tensor) -> float:

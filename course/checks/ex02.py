@@ -42,7 +42,10 @@ def check(solution) -> None:
 
     def compare(samples, kernels, strides, hint: str) -> None:
         case = f"{samples} samples, kernels {kernels}, strides {strides}"
-        equal(solution(samples, kernels, strides), reference(samples, kernels, strides), case, hint)
+        yours, expected = solution(samples, kernels, strides), reference(samples, kernels, strides)
+        equal(yours, expected, case, hint)
+        whole = "use //, whose result is an int where both sides are, and which rounds down"
+        equal(type(yours), type(expected), f"{case}: the type", whole)
 
     hint = "the window fits once where there are just as many samples as it is long"
     compare(kernel, (kernel,), (stride,), hint)
@@ -61,5 +64,7 @@ def check(solution) -> None:
     compare(399, *PUBLISHED, hint)
     lengths = torch.randint(400, 100_000, (4,), generator=g)
     hint = "with a tensor of lengths the result is a tensor: the same arithmetic serves"
-    equal(solution(lengths, *PUBLISHED), reference(lengths, *PUBLISHED),
-          f"a batch of {lengths.tolist()} samples", hint)  # fmt: skip
+    yours, case = solution(lengths, *PUBLISHED), f"a batch of {lengths.tolist()} samples"
+    equal(yours, reference(lengths, *PUBLISHED), case, hint)
+    hint = "a number of frames is a whole number: use //"
+    equal(yours.dtype, torch.int64, f"{case}: the dtype", hint)

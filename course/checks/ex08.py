@@ -33,8 +33,9 @@ def check(solution) -> None:
                 k, v = torch.randn(2, *shape, generator=g)
                 yours, ours = self.yours.append(layer, k, v), self.ours.append(layer, k, v)
                 where = f"{case}: append to layer {layer}"
-                equal(type(yours), tuple, where, "return two tensors, the keys and the values")
-                equal(len(yours), 2, where, "return two tensors, the keys and the values")
+                two = isinstance(yours, (tuple, list)) and len(yours) == 2
+                hint = "return two tensors, the keys and the values"
+                equal(two, True, f"{where}: are there two results?", hint)
                 equal(yours[0], ours[0], f"{where}, the keys", of_append)
                 equal(yours[1], ours[1], f"{where}, the values", of_append)
 
@@ -70,12 +71,15 @@ def check(solution) -> None:
     )
     hint = "the last position is capacity - 1"
     caches.step([[1], [1]], "the last one that fits", hint, hint)
-    caches = Pair(1, 5)
+    caches = Pair(1, 6)
     hint = "the batch is 1 here"
     caches.step([[0, 1, 1]], "one row alone", hint, hint)
     caches.select([0, 0, 0])
     hint = "the batch has as many rows as were selected, each a copy of its own"
     caches.step([[1], [1], [0]], "3 rows after select([0, 0, 0])", hint, hint)
+    caches.select([2, 0, 1])
+    hint = "row 0 becomes what row 2 was, row 1 what row 0 was: no row goes to where it is named"
+    caches.step([[1], [1], [1]], "3 rows after select([2, 0, 1])", hint, hint)
     caches.select([2])
     hint = "only the selected row stays, and goes on from there"
     caches.step([[1]], "one row after select([2])", hint, hint)

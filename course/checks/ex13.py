@@ -53,11 +53,11 @@ def check(solution) -> None:
 
     def compare(size, alpha, r, case: str, hint: str, dtype=torch.float32, adapter=torch.float32):
         out, in_ = size
+        case = f"{case} {out} x {in_}, alpha = {alpha}, r = {r}"
         weight = drawn(out, in_, 1 / 128, 127).to(dtype)  # exact in bfloat16 too
         A, B = drawn(r, in_, 2**-10, 1000).to(adapter), drawn(out, r, 2**-10, 1000).to(adapter)
         before = weight.clone()
         yours, expected = solution(weight, A, B, alpha, r), reference(before, A, B, alpha, r)
-        case = f"{case} {out} x {in_}, alpha = {alpha}, r = {r}"
         if isinstance(yours, torch.Tensor):
             equal(yours.dtype, dtype, f"{case}: the dtype", "round the sum to the weight's dtype")
         # In bfloat16 there is one right result: the exact sum, rounded.

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import weakref
 from typing import NamedTuple
 
 import torch
@@ -52,11 +53,13 @@ class Model(nn.Module):
         for p in self.parameters():
             nn.init.normal_(p, generator=g)
         self.frozen.requires_grad_(False)
-        self.found: list[bool] = []  # at each call: was there a gradient?
+        self.found: list[tuple] = []  # at each call: was there a gradient, were activations kept?
+        self.activations = lambda: None
 
     def forward(self, batch: Tokens) -> tuple[Tensor, Tensor]:
-        self.found.append(self.head.weight.grad is not None)
+        self.found.append((self.head.weight.grad is not None, self.activations() is not None))
         hidden = self.body(self.frozen(batch.inputs).tanh()).tanh()
+        self.activations = weakref.ref(hidden)
         loss = F.cross_entropy(self.head(hidden), batch.labels, reduction="sum")
         return loss, torch.tensor(len(batch.labels))
 
@@ -69,8 +72,14 @@ def check(solution) -> None:
         batches = [Tokens.random(size, g) for size in sizes]
         ours, yours = copy.deepcopy(model), copy.deepcopy(model)
         expected, loss = reference(ours, batches), solution(yours, batches)
-        for name, p in ours.named_parameters():
-            equal(yours.get_parameter(name).grad, p.grad, f"{case}: the gradient of {name}", hint)
+        filled, right = (
+            {name: p.grad for name, p in m.named_parameters() if p.grad is not None}
+            for m in (yours, ours)
+        )
+        of_frozen = "backward fills them; leave out a frozen parameter, whose grad stays None"
+        equal(list(filled), list(right), f"{case}: the parameters with a gradient", of_frozen)
+        for name, gradient in right.items():
+            equal(filled[name], gradient, f"{case}: the gradient of {name}", hint)
         of_loss = "the sum of all losses divided by the number of all tokens, a plain number"
         equal(loss, expected, f"{case}: the loss", of_loss)
 
@@ -89,9 +98,13 @@ def check(solution) -> None:
     solution(one, [whole])
     case = "batches of 4 and 9 tokens beside one batch of the same 13"
     equal(parts.head.weight.grad, one.head.weight.grad, case, hint)
+    arrived, kept = zip(*parts.found[:2], strict=True)
     hint = "go backwards before the next batch goes forwards, or all of them are in memory"
     case = "had a gradient arrived when the first batch went forwards, and the second?"
-    equal(parts.found[:2], [False, True], case, hint)
+    equal(arrived, (False, True), case, hint)
+    hint = "backward lets go of a batch's activations, unless retain_graph keeps them"
+    case = "were old activations in memory when the first batch went forwards, and the second?"
+    equal(kept, (False, False), case, hint)
 
 
 def run(solution, audio) -> str:

@@ -81,6 +81,7 @@ def check(solution) -> None:
             passes.append((greedy(decoder, prompts[rows], tokens, eos), decoder.passes))
         (yours, own), (expected, theirs) = passes
         equal(yours, expected, case, hint)
+        equal(yours.dtype, torch.int64, f"{case}: the dtype of the ids", "argmax gives int64")
         hint = (
             "the whole prompt, then one position at a time into the same cache, none after the last"
         )

@@ -32,25 +32,30 @@ def check(solution) -> None:
     compare(["no", "a red bus at nine"], ["yes", "a red bus at nine"], "a short and a long", hint)
     hint = "split() takes any number of spaces for one"
     compare(["red  tea "], [" red tea"], "more spaces than needed", hint)
+    hint = "words as they stand: letter case and punctuation belong to them"
+    compare(["Set an alarm."], ["set an alarm"], "a capital and a full stop", hint)
     hint = "what is written where nothing was said are insertions, divided by all words"
     compare(["", "red tea at nine"], ["bus", "red tea at nine"], "a reference without words", hint)
     hint = "align each utterance with its own hypothesis"
     compare(["red bus", "tea"], ["red", "bus tea"], "a word in the wrong utterance", hint)
     for refs, hyps in (([""], ["bus"]), ([], [])):
         hint = "without a reference word there is no rate: NaN"
-        yours, case = solution(refs, hyps), f"no words, {refs!r} and {hyps!r}"
+        case = f"no words, {refs!r} and {hyps!r}"
+        yours = solution(refs, hyps)
         if not (isinstance(yours, float) and math.isnan(yours)):
             equal(yours, math.nan, case, hint)
     refs = [sentence(n) for n in (12, 1, 7, 4, 20)]
     hyps = [sentence(n) for n in (10, 3, 7, 0, 21)]
     hint = "add up all edits and all reference words, then divide once"
     compare(refs, hyps, "five random utterances", hint)
-    hint = "zip(refs, hyps, strict=True): a lost hypothesis must not go unnoticed"
-    try:
-        found = solution(["red", "bus"], ["red"])
-    except ValueError:
-        return
-    equal(found, "a ValueError", "two references and one hypothesis", hint)
+    hint = "zip(refs, hyps, strict=True): a lost utterance must not go unnoticed"
+    for refs, hyps in ((["red", "bus"], ["red"]), (["red"], ["red", "bus"])):
+        case = f"lists of unequal length, {refs!r} and {hyps!r}"
+        try:
+            found = solution(refs, hyps)
+        except ValueError:
+            continue
+        equal(found, "a ValueError", case, hint)
 
 
 def run(solution, audio) -> str:

@@ -32,6 +32,7 @@ def check(solution) -> None:
     compare([0, 0], [7, 9], 0.0, "no errors", "no edits, whichever are drawn")
     hint = "a draw without words has its edits divided by 1"
     compare([0, 0], [0, 0], 0.0, "silence alone", hint)
+    compare([3, 3], [0, 0], 6.0, "insertions alone", hint)
 
     # Errors lie in a few long utterances, and nearly every word of the short ones is wrong.
     g = generator()

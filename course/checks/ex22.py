@@ -30,8 +30,8 @@ def check(solution) -> None:
         if isinstance(yours, list) and [len(row) for row in yours] == [3, 3, 3]:
             for row, right in zip(yours, expected, strict=True):
                 equal(row[:2], right[:2], f"{case}: metric and name of a row", hint)
-                of_value = "100 times this rate of summary, rounded to two digits"
-                equal(row[2], right[2], f"{case}: the value of {right[1]}", of_value, 1e-7)
+                of_value = "100 times this rate of summary, and that rounded to two digits"
+                equal(row[2], right[2], f"{case}: the value of {right[1]}", of_value, 0.0)
         else:
             equal(yours, expected, f"{case}: the rows", "a list of three rows of three")
 
@@ -43,6 +43,8 @@ def check(solution) -> None:
     hint = "the name holds the normaliser of summary"
     compare({"normalizer": "whisper-basic"}, "another normaliser", hint)
     compare({"wer": 0.0, "cer": 0.0}, "no errors", "0 % is a result as any other")
+    hint = "two digits behind the point, as the docstring says"
+    compare({"wer": 0.07}, "a rate of 0.07, and 100 * 0.07 is 7.000000000000001", hint)
     compare({"wer": 1.25}, "more errors than words", "a rate may be above 100 %")
 
 

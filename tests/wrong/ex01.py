@@ -36,5 +36,12 @@ def epsilon_on_the_deviation(waveforms, lengths):
     return out
 
 
+def written_into_the_waveforms(waveforms, lengths):
+    for x, n in zip(waveforms, lengths, strict=True):
+        x[:n] = (x[:n] - x[:n].mean()) * torch.rsqrt(x[:n].var(correction=0) + 1e-7)
+        x[n:] = 0
+    return waveforms
+
+
 WRONG = [over_the_padding_too, over_the_whole_batch, padding_left_as_it_is, divided_by_n_minus_one,
-         epsilon_on_the_deviation]  # fmt: skip
+         epsilon_on_the_deviation, written_into_the_waveforms]  # fmt: skip

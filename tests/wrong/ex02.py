@@ -37,5 +37,17 @@ def rounded_towards_zero(samples, kernels, strides):
     return samples
 
 
+def as_floats(samples, kernels, strides):
+    for kernel, stride in zip(kernels, strides, strict=True):
+        samples = (samples - kernel) / stride // 1 + 1
+    return samples
+
+
+def a_tensor_of_floats(samples, kernels, strides):
+    for kernel, stride in zip(kernels, strides, strict=True):
+        samples = (samples - kernel) // stride + 1
+    return samples if isinstance(samples, int) else samples.float()
+
+
 WRONG = [without_plus_one, kernels_left_out, remainders_rounded_up, last_convolution_first,
-         all_strides_at_once, rounded_towards_zero]  # fmt: skip
+         all_strides_at_once, rounded_towards_zero, as_floats, a_tensor_of_floats]  # fmt: skip

@@ -61,7 +61,12 @@ def exp_without_the_maximum(q, k, v, mask):
     return weights / weights.sum(-1, keepdim=True) @ v
 
 
+def queries_scaled_in_place(q, k, v, mask):
+    q /= math.sqrt(q.shape[-1])
+    return attend(q, k, v, mask, scale=1)
+
+
 WRONG = [scores_not_scaled, divided_by_the_width, scaled_by_the_width_of_all_heads,
          softmax_over_the_queries, without_softmax, mask_left_out, mask_inverted,
          padded_scores_set_to_zero, padded_weights_cut_after_the_softmax, a_mask_of_minus_100,
-         exp_without_the_maximum]  # fmt: skip
+         exp_without_the_maximum, queries_scaled_in_place]  # fmt: skip

@@ -69,6 +69,13 @@ class LeftInFloat32(RMSNorm):
         return self.weight * (x.float() * torch.rsqrt(squares + self.eps))
 
 
+class DividedInPlace(RMSNorm):
+    def forward(self, x):
+        x32 = x.float()
+        x32 /= (x32.pow(2).mean(-1, keepdim=True) + self.eps).sqrt()
+        return self.weight * x32.to(x.dtype)
+
+
 WRONG = [MeanSubtracted, SumInsteadOfMean, OverAllPositions, OverTheSecondAxis, WeightLeftOut,
          WithoutEps, EpsOutsideTheRoot, EpsOfItsOwn, ComputedAsItCame, SquaredAsItCame,
-         LeftInFloat32]  # fmt: skip
+         LeftInFloat32, DividedInPlace]  # fmt: skip

@@ -23,4 +23,11 @@ def cos_and_sin_swapped(x, cos, sin):
     return x * sin + torch.cat((-b, a), -1) * cos
 
 
-WRONG = [neighbours_as_pairs, turned_the_other_way, no_minus, cos_and_sin_swapped]
+def turned_in_place(x, cos, sin):
+    a, b = x.clone().chunk(2, -1)
+    x *= cos
+    x += torch.cat((-b, a), -1) * sin
+    return x
+
+
+WRONG = [neighbours_as_pairs, turned_the_other_way, no_minus, cos_and_sin_swapped, turned_in_place]

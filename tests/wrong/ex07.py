@@ -53,6 +53,23 @@ def weights_cut_after_the_softmax(q, k, v):
     return weights.tril(k.shape[2] - q.shape[2]) @ v
 
 
+def a_mask_of_minus_100(q, k, v):
+    repeats = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    seen = torch.ones(scores.shape[-2:], dtype=torch.bool).tril(k.shape[2] - q.shape[2])
+    return scores.masked_fill(~seen, -100.0).softmax(-1) @ v
+
+
+def exp_without_the_maximum(q, k, v):
+    repeats = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
+    weights = torch.exp(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]))
+    weights = weights.tril(k.shape[2] - q.shape[2])
+    return weights / weights.sum(-1, keepdim=True) @ v
+
+
 WRONG = [heads_dealt_out_in_turn, without_a_causal_mask, the_next_position_seen,
          its_own_position_not_seen, queries_as_the_first_positions, scores_not_scaled,
-         softmax_over_the_queries, weights_cut_after_the_softmax]  # fmt: skip
+         softmax_over_the_queries, weights_cut_after_the_softmax, a_mask_of_minus_100,
+         exp_without_the_maximum]  # fmt: skip

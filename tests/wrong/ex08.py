@@ -71,6 +71,11 @@ class ValidNotSelected(tinyaudio.KVCache):
         self.k, self.v = self.k[:, rows], self.v[:, rows]
 
 
+class RowsSentWhereTheyAreNamed(tinyaudio.KVCache):
+    def select(self, rows):
+        super().select(rows.argsort() if len(rows) == len(self.valid) else rows)
+
+
 WRONG = [MovedOnByEachLayer, WrittenFromTheStart, NewPositionsAlone, ValidOfTheNewAlone,
          PaddingForgotten, WholeCapacity, OneLayerForAll, KeysAsValues, NothingReturned,
-         LayersSelected, ValidNotSelected]  # fmt: skip
+         LayersSelected, ValidNotSelected, RowsSentWhereTheyAreNamed]  # fmt: skip

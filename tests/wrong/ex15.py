@@ -1,5 +1,7 @@
 """Plausible wrong solutions of exercise 15, each with its mistake as its name."""
 
+import torch
+
 
 def divide(model, divisor):
     for p in model.parameters():
@@ -73,5 +75,27 @@ def all_in_memory_at_once(model, batches):
     return loss.item()
 
 
+def zeros_for_frozen_parameters(model, batches):
+    total, tokens = 0.0, 0
+    for batch in batches:
+        loss, count = model(batch)
+        loss.backward()
+        total, tokens = total + loss.item(), tokens + count.item()
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad / tokens
+    return total / tokens
+
+
+def graph_retained(model, batches):
+    total, tokens = 0.0, 0
+    for batch in batches:
+        loss, count = model(batch)
+        loss.backward(retain_graph=True)
+        total, tokens = total + loss.item(), tokens + count.item()
+    divide(model, tokens)
+    return total / tokens
+
+
 WRONG = [mean_of_means, sum_of_means, not_divided, divided_after_each_batch,
-         zeroed_before_each_batch, loss_of_the_last_batch, all_in_memory_at_once]  # fmt: skip
+         zeroed_before_each_batch, loss_of_the_last_batch, all_in_memory_at_once,
+         zeros_for_frozen_parameters, graph_retained]  # fmt: skip

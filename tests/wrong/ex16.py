@@ -103,7 +103,24 @@ def steps_with_zeros_instead(model, batch, optimizer, clip):
     return loss, norm.item()
 
 
+def nothing_returned_without_a_step(model, batch, optimizer, clip):
+    loss = backward(model, batch, optimizer)
+    norm = clip_grad_norm_(model.parameters(), clip)
+    if norm.isfinite():
+        optimizer.step()
+        return loss, norm.item()
+
+
+def norm_of_0_without_a_step(model, batch, optimizer, clip):
+    loss = backward(model, batch, optimizer)
+    norm = clip_grad_norm_(model.parameters(), clip)
+    if not norm.isfinite():
+        return loss, 0.0
+    optimizer.step()
+    return loss, norm.item()
+
+
 WRONG = [gradients_never_zeroed, gradient_of_the_sum, clipped_by_value,
          each_parameter_clipped_alone, always_scaled_to_clip, norm_after_clipping,
-         steps_whatever_the_norm, looks_at_the_loss, looks_for_nan_alone,
-         steps_with_zeros_instead]  # fmt: skip
+         steps_whatever_the_norm, looks_at_the_loss, looks_for_nan_alone, steps_with_zeros_instead,
+         nothing_returned_without_a_step, norm_of_0_without_a_step]  # fmt: skip

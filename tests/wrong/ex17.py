@@ -77,8 +77,12 @@ def end_token_left_out(decoder, inputs_embeds, max_new_tokens, eos_ids):
     return ids[:, :-1] if torch.isin(ids[:, -1], torch.tensor(eos_ids)).all() else ids
 
 
+def ids_as_floats(decoder, inputs_embeds, max_new_tokens, eos_ids):
+    return decode(decoder, inputs_embeds, max_new_tokens, eos_ids).float()
+
+
 WRONG = [whole_sequence_without_a_cache, whole_sequence_into_the_cache, last_token_without_a_cache,
          logits_of_the_first_position, one_token_too_few, one_pass_too_many,
          only_the_first_end_token, ended_rows_go_on, filled_with_zeros,
          filled_with_the_last_of_the_end_tokens, stops_when_the_first_row_ends, never_stops_early,
-         end_token_left_out]  # fmt: skip
+         end_token_left_out, ids_as_floats]  # fmt: skip

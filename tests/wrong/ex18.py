@@ -74,6 +74,11 @@ def way_back_ends_at_the_border(ref_words, hyp_words):
     return counted(pairs)
 
 
+def pairs_as_a_tuple(ref_words, hyp_words):
+    *counts, pairs = counted(path(ref_words, hyp_words, table(ref_words, hyp_words)))
+    return *counts, tuple(pairs)
+
+
 WRONG = [place_by_place, substitution_costs_two, longest_blocks_of_difflib, border_of_zeros,
-         deletions_and_insertions_swapped, path_left_from_the_end,
-         way_back_ends_at_the_border]  # fmt: skip
+         deletions_and_insertions_swapped, path_left_from_the_end, way_back_ends_at_the_border,
+         pairs_as_a_tuple]  # fmt: skip

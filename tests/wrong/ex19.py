@@ -69,7 +69,27 @@ def surplus_references_dropped(refs, hyps):
     return total / words if words else float("nan")
 
 
+def surplus_hypotheses_dropped(refs, hyps):
+    if len(hyps) < len(refs):
+        raise ValueError("a hypothesis is missing")
+    return surplus_references_dropped(refs, hyps)
+
+
+def small_letters(refs, hyps):
+    words = sum(len(ref.split()) for ref in refs)
+    pairs = zip(refs, hyps, strict=True)
+    total = sum(edits(ref.lower(), hyp.lower()) for ref, hyp in pairs)
+    return total / words if words else float("nan")
+
+
+def without_punctuation(refs, hyps):
+    words = sum(len(ref.split()) for ref in refs)
+    pairs = zip(refs, hyps, strict=True)
+    total = sum(edits(ref.replace(".", ""), hyp.replace(".", "")) for ref, hyp in pairs)
+    return total / words if words else float("nan")
+
+
 WRONG = [mean_of_rates, by_words_of_the_hypothesis, insertions_not_counted,
          empty_references_left_out, characters_instead_of_words, split_at_every_space,
-         all_utterances_joined, no_words_as_a_rate_of_0, at_most_1,
-         surplus_references_dropped]  # fmt: skip
+         all_utterances_joined, no_words_as_a_rate_of_0, at_most_1, surplus_references_dropped,
+         surplus_hypotheses_dropped, small_letters, without_punctuation]  # fmt: skip

@@ -67,7 +67,12 @@ def standard_error_of_the_mean(edits, words, seed=0):
     return values.mean() - half, values.mean() + half
 
 
+def rate_of_0_without_words(edits, words, seed=0):
+    draws = drawn(edits, seed)
+    return ends(rates(edits, words, draws) * (np.asarray(words)[draws].sum(1) > 0))
+
+
 WRONG = [mean_of_utterance_rates, words_drawn_instead_of_utterances, interval_of_90_percent,
          without_replacement, half_of_the_utterances, edits_and_words_drawn_apart,
-         lowest_and_highest, seed_forgotten, always_the_same_seed,
-         standard_error_of_the_mean]  # fmt: skip
+         lowest_and_highest, seed_forgotten, always_the_same_seed, standard_error_of_the_mean,
+         rate_of_0_without_words]  # fmt: skip

@@ -57,6 +57,15 @@ def the_first_result_alone(summary):
     return rows(summary, percent)[:1]
 
 
+def rounded_as_a_fraction(summary):
+    return rows(summary, lambda rate: 100 * round(rate, 4))
+
+
+def rows_in_a_tuple(summary):
+    return tuple(rows(summary, percent))
+
+
 WRONG = [fractions, rounded_before_it_is_multiplied, whole_percent, not_rounded,
          text_instead_of_a_number, always_the_beam, always_the_whisper_normaliser,
-         normaliser_not_named, words_as_written_as_the_wer, the_first_result_alone]  # fmt: skip
+         normaliser_not_named, words_as_written_as_the_wer, the_first_result_alone,
+         rounded_as_a_fraction, rows_in_a_tuple]  # fmt: skip
