@@ -13,7 +13,8 @@ def accumulate(model: nn.Module, batches: list) -> float:
     `model(batch)` gives two tensors: the loss summed over the batch's target tokens, and their
     number. Each `grad` is None beforehand. Returns the loss per target token as a plain number.
 
-    About 9 lines. Each batch goes forwards and backwards before the next, so that one at a time is
-    in memory; `backward` adds to what `grad` holds. Frozen parameters keep a `grad` of None.
+    About 9 lines. Use `backward`, which adds to what `grad` holds. Each batch goes forwards and
+    backwards before the next, so that one at a time is in memory: no retain_graph. The `grad` of a
+    frozen parameter stays None, and None cannot be divided.
     """
     raise NotImplementedError("Exercise 15")

@@ -15,7 +15,7 @@ def greedy(decoder, inputs_embeds: Tensor, max_new_tokens: int, eos_ids: tuple[i
     what the cache holds, and adds them to it; decoder.logits(hidden) gives logits (..., V);
     decoder.embed(ids) gives embeddings (..., D).
 
-    About 13 lines. A row ends with any of eos_ids, which belongs to the result; behind it the row
+    About 16 lines. A row ends with any of eos_ids, which belongs to the result; behind it the row
     is filled with eos_ids[0] until all rows have ended. One pass a token, none after the last.
     """
     raise NotImplementedError("Exercise 17")

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 def adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
     """The matrices A and B of every adapted layer, by their names in PEFT's files.
 
-    About 5 lines. lora.lora_layers gives the adapted layers by their path in the model; A of the
-    layer at encoder.layers.0.attention.q_proj is called
+    About 5 lines. lora_layers(model) (`from lora import lora_layers`) gives the adapted layers as
+    a dict of path -> layer; A of the layer at encoder.layers.0.attention.q_proj is called
     base_model.model.encoder.layers.0.attention.q_proj.lora_A.weight. Give the parameters
     themselves and no copies: load_adapter writes into them.
     """

@@ -14,6 +14,7 @@ def model_index(summary: dict) -> list[tuple[str, str, float]]:
         ("wer", "WER (words as written)", of summary["raw_wer"])
 
     About 7 lines. The search is called greedy where beams is 1. Rates in summary.json are
-    fractions; on a card they are percent, a number rounded to two digits behind the point.
+    fractions; on a card they are numbers in percent, each rounded to two digits behind the point
+    after it was multiplied by 100.
     """
     raise NotImplementedError("Exercise 22")
