@@ -9,6 +9,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from course.checking import EXERCISES, Wrong, numbers
 
+CHECKS = EXERCISES.parent / "checks"
+OUTSIDE = "outside your file: are its name and parameters the stub's, and does it return what the \
+stub says?"
+
 
 def pytest_configure(config):
     for number in numbers():
@@ -22,14 +26,31 @@ def pytest_runtest_makereport(item, call):
         report.longrepr = explain(call.excinfo.value)
 
 
+def unwritten(error: BaseException) -> bool:
+    """Whether it comes from a stub, and not from a library's function that lacks something."""
+    return isinstance(error, NotImplementedError) and str(error).startswith("Exercise ")
+
+
 def explain(error: BaseException) -> str:
-    """What a student should read of an error: of their own code, the line."""
+    """What a student should read of an error: of their own code the line, and the check's case."""
     if isinstance(error, Wrong):
         return str(error)
-    if isinstance(error, NotImplementedError):
+    if unwritten(error):
         return f"{error} is yet to be written"
-    own = [f for f in traceback.extract_tb(error.__traceback__) if str(EXERCISES) in f.filename]
+    message = error.msg if isinstance(error, SyntaxError) else error
+    cases = [frame.f_locals["case"] for frame, _ in traceback.walk_tb(error.__traceback__)
+             if str(CHECKS) in frame.f_code.co_filename and "case" in frame.f_locals]  # fmt: skip
+    case = f"\nCase: {cases[-1]}" if cases else ""
+    return f"{type(error).__name__}: {message} ({place(error)}){case}"
+
+
+def place(error: BaseException) -> str:
+    """The last line of the student's file that an error came through."""
+    lines = [(f.filename, f.lineno, f.line) for f in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, SyntaxError):  # which no line of the file raised
+        lines.append((error.filename, error.lineno, error.text))
+    own = [line for line in lines if str(EXERCISES) in str(line[0])]
     if not own:
-        return f"{type(error).__name__}: {error} (from what your piece returned: see its check)"
-    name, line = Path(own[-1].filename).name, own[-1].lineno
-    return f"{type(error).__name__}: {error} ({name}, line {line}: {own[-1].line})"
+        return OUTSIDE
+    file, number, text = own[-1]
+    return f"{Path(file).name}, line {number}: {(text or '').strip()}"

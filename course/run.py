@@ -31,7 +31,7 @@ def main() -> int:
         return 1
     try:
         yours = show(args.exercise, solution(args.exercise), (audio.numpy(), 16_000))
-    except Exception as error:  # of whatever kind the student's code raises
+    except (Exception, SystemExit) as error:  # of whatever kind the student's code raises
         print(f"{stub(args.exercise).name}: {explain(error)}", file=sys.stderr)
         return 1
     print(f"with yours: {yours}\nwith ours:  {ours}")
