@@ -1,9 +1,10 @@
-"""How the tiny pair in models/ was made: from random weights, espeak-ng and a grammar alone.
+"""How the tiny pair in models/ was made, from random weights.
 
     python pretrain.py hubert    # models/tiny-hubert: an encoder, by CTC on synthesised speech
     python pretrain.py qwen3     # models/tiny-qwen3: a language model that can also copy
     python pretrain.py           # both
 
+With --data the encoder hears recordings of people too: the shipped one's last go (see the README).
 They stand where HuBERT-xlarge and Qwen3-8B stand in a real run: published checkpoints that somebody
 trained, in the Hub's format; transformers loads them unchanged. Shape letters: see tinyaudio.py.
 """
