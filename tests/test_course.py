@@ -1,0 +1,102 @@
+"""The course's scripts compute what they say, and each runs at a tiny size."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT
+
+from audio import load_audio
+from course.clusters import Clusters, Task, k_means, without_learning
+from course.letters import first_frames, separation
+from course.units import MaskedPredictor
+from data import pad
+from pretrain import ALPHABET
+
+
+def run_module(name: str, *arguments) -> str:
+    command = [sys.executable, "-m", name, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_k_means_finds_clusters_that_lie_apart_and_orders_them():
+    torch.manual_seed(0)
+    places = torch.tensor([[20.0, 0], [0, 20], [-20, 5]])
+    frames = places.repeat(100, 1) + torch.randn(300, 2)
+    for _ in range(3):  # from whichever frames it starts; two in one cluster may stay there
+        found = k_means(frames, 3)
+        assert (found[:, 0].diff() >= 0).all()
+    best = min(
+        (k_means(frames, 3) for _ in range(10)), key=lambda c: torch.cdist(frames, c).amin(1).sum()
+    )
+    torch.testing.assert_close(best, places.flip(0), atol=0.5, rtol=0)
+
+
+def test_a_task_hides_valid_frames_in_spans_and_leaves_the_others():
+    torch.manual_seed(0)
+    model = MaskedPredictor(units=8)
+    clusters = Clusters(model.hubert)
+    batch = pad([load_audio(f"{ROOT}/samples/{n}.wav") for n in (1, 2)], ["", ""])
+    counts = clusters.fit([batch], 8)
+    frames = model.hubert.frame_length(batch.lengths)
+    assert counts.sum() == frames.sum()
+    task = clusters.task(batch)
+    assert not (task.hidden & task.visible).any()
+    assert torch.equal((task.hidden | task.visible).sum(1), frames)
+    assert 0.3 < task.hidden.sum() / frames.sum() < 0.8  # 57 % on average
+    assert model(task).shape == (*task.units.shape, 8)
+    # A unit belongs to its frame: alone, the second recording has the same.
+    alone = clusters.task(pad([batch.waveforms[1, : batch.lengths[1]]], [""]))
+    assert torch.equal(alone.units[0, : frames[1]], task.units[1, : frames[1]])
+
+
+def test_guesses_without_learning():
+    units = torch.tensor([[3, 3, 1, 2, 2, 2, 0, 0]])
+    hidden = torch.tensor([[0, 0, 1, 1, 1, 0, 0, 0]]).bool()
+    padding = torch.tensor([[0, 0, 0, 0, 0, 0, 0, 1]]).bool()
+    task = Task(torch.zeros(1, 0), torch.zeros(1), units, hidden, ~hidden & ~padding)
+    guesses = without_learning(task)
+    assert guesses["distance"][hidden].tolist() == [1, 2, 1]
+    copied = guesses["copied"][hidden].tolist()
+    assert (copied[0], copied[2]) == (3, 2) and copied[1] in (3, 2)
+    assert (guesses["frequent"] == 3).all()  # twice visible; the second 0 is padding
+
+
+def test_separation_is_1_where_letters_lie_apart_and_chance_where_not():
+    torch.manual_seed(0)
+    letters = torch.tensor([ALPHABET.index(k) for k in "ETAO"]).repeat(200)
+    utterances = torch.arange(800) // 40
+    places = torch.eye(32)[letters] * 10
+    assert separation(places + torch.randn(800, 32), letters, utterances) > 0.99
+    assert separation(torch.randn(800, 32), letters, utterances) == pytest.approx(0.25, abs=0.1)
+
+
+def test_letters_begin_where_they_change():
+    assert first_frames(torch.tensor([5, 5, 0, 5, 6, 6, 0]), but=(0,)) == [0, 3, 4]
+
+
+def test_units_learns_and_draws(corpus, tmp_path):
+    printed = run_module(
+        "course.units", "--data", corpus, "--dev", corpus, "--units", 4, "--steps", 2,
+        "--out", tmp_path,
+    )  # fmt: skip
+    assert "step     2" in printed and "always the most frequent of 4 units" in printed
+    assert {path.name for path in tmp_path.iterdir()} == {"units.png", "masked.png"}
+
+
+def test_look_draws(tmp_path):
+    manifest = ROOT / "samples" / "manifest.jsonl"
+    printed = run_module("course.look", "--data", manifest, "--out", tmp_path)
+    assert "layer 4" in printed
+    pictures = {"windows.png", "frames.png", "similarity.png", "letters.png"}
+    assert {path.name for path in tmp_path.iterdir()} == pictures
+    assert all(path.stat().st_size < 150_000 for path in tmp_path.iterdir())
+
+
+def test_encoders_are_counted_as_the_published_ones_are():
+    rows = {line.split()[0]: line.split() for line in run_module("course.encoders").splitlines()}
+    assert rows["hubert-base"][3] == "94,370,816"  # 94.4 M: base, less its mask embedding
+    assert rows["hubert-xlarge"][3:5] == ["962,496,000", "3,932,160"]
