@@ -1,18 +1,25 @@
 """The course's scripts compute what they say, and each runs at a tiny size."""
 
+import json
+import re
+import shlex
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, run_script
 
 from audio import load_audio
+from configs import read_config
+from course import broken
 from course.clusters import Clusters, Task, k_means, without_learning
 from course.letters import first_frames, separation
 from course.units import MaskedPredictor
 from data import pad
 from pretrain import ALPHABET
+from train import Config
 
 
 def run_module(name: str, *arguments) -> str:
@@ -100,3 +107,39 @@ def test_encoders_are_counted_as_the_published_ones_are():
     rows = {line.split()[0]: line.split() for line in run_module("course.encoders").splitlines()}
     assert rows["hubert-base"][3] == "94,370,816"  # 94.4 M: base, less its mask embedding
     assert rows["hubert-xlarge"][3:5] == ["962,496,000", "3,932,160"]
+
+
+REPAIRS = re.findall(
+    r"^python -m course\.broken (\d) (\S.*)$",
+    (ROOT / "course" / "5-evaluation-and-debugging.md").read_text(encoding="utf-8"), re.M,
+)  # fmt: skip
+
+
+def flat(values: dict, prefix: str = "") -> dict:
+    """A config's keys as they are written on a command line."""
+    keys = {}
+    for key, value in values.items():
+        keys |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return keys
+
+
+def test_class_5_repairs_each_broken_run():
+    told = [number for number, setting in REPAIRS if setting != "KEY=VALUE"]
+    assert told == sorted(broken.CONFIGS) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("number, setting", [r for r in REPAIRS if r[1] != "KEY=VALUE"])
+def test_a_broken_run_is_a_valid_config_and_its_repair_one_key(number, setting):
+    path, [setting] = broken.CONFIGS[number], shlex.split(setting)
+    before, after = (flat(asdict(read_config(Config, path, s))) for s in ([], [setting]))
+    assert [key for key in before if before[key] != after[key]] == [setting.partition("=")[0]]
+    done = run_script("train.py", "--config", path, "--dry-run", setting)
+    assert done.returncode == 0 and "200 steps" in done.stdout, done.stderr
+
+
+def test_a_broken_run_is_drawn(tmp_path):
+    rows = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.0, "dev_loss": 1.5, "dev_wer": 1.1}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "summary.json").write_text(json.dumps({"raw_wer": 0.5}))
+    broken.draw(tmp_path, tmp_path / "curves.png")
+    assert 5_000 < (tmp_path / "curves.png").stat().st_size < 150_000
