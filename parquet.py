@@ -108,8 +108,11 @@ class ParquetFile:
                 revision=where.revision,
             )  # fmt: skip
             return pyarrow.parquet.ParquetFile(local)
-        # Exactly the bytes of the columns that are read, and no readahead into the others.
-        return pyarrow.parquet.ParquetFile(filesystem.open(path, cache_type="none"))
+        # Exactly the bytes of the columns that are read, and no readahead into the others. And no
+        # threads of Arrow's (as in `read`): what one lets go of while Python ends would abort it.
+        return pyarrow.parquet.ParquetFile(
+            filesystem.open(path, cache_type="none"), pre_buffer=False
+        )
 
     def rows_in(self, group: int) -> int:
         return self.file.metadata.row_group(group).num_rows
@@ -117,7 +120,7 @@ class ParquetFile:
     def read(self, group: int, stop: threading.Event | None = None) -> list[Utterance]:
         """The utterances of a row group; only the columns in use cross the network."""
         used = [name for name in self.columns.values() if name]
-        read = partial(self.file.read_row_group, group, columns=used)
+        read = partial(self.file.read_row_group, group, columns=used, use_threads=False)
         rows = patiently(read, self.url, stop).to_pylist()
         return [self.utterance(row, f"{self.url}#{group}.{i}") for i, row in enumerate(rows)]
 
