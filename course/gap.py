@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from course.drawing import picture
 from data import load_source, pad
 from tinyaudio import DEFAULT_MODEL, TinyAudio
 
@@ -55,33 +56,25 @@ def spell(tokens: Tensor, embeddings: dict[str, Tensor]) -> str:
 
 def draw(groups: dict[str, Tensor], letters: dict[str, Tensor], path: Path) -> None:
     """Left: how near the nearest embedding is. Right: the plane of most variance, with letters."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
     text = groups["text: letters and words"]
     everything = torch.cat([x for name, x in groups.items() if "random" not in name])
     centre = everything.mean(0)
     plane = torch.linalg.svd(everything - centre, full_matrices=False).Vh[:2].T  # (D, 2)
     bins = [i / 40 for i in range(41)]
-    for (name, x), colour in zip(groups.items(), COLOURS, strict=True):
-        nearest, share = cosines(x, text).amax(1).tolist(), [100 / len(x)] * len(x)
-        style = {"fc": colour, "ec": colour, "fill": "audio" in name, "alpha": 0.6, "lw": 1.5}
-        left.hist(nearest, bins, weights=share, histtype="stepfilled", label=name, **style)
-        if "random" not in name:
-            places = ((x - centre) @ plane).T.tolist()
-            right.scatter(*places, s=10, color=colour, alpha=0.35, linewidths=0)
-    for name, row in letters.items():
-        place = ((row - centre) @ plane).tolist()
-        right.annotate(name, place, ha="center", va="center", fontsize=8)
-    left.set(xlabel="cosine with the nearest text embedding", ylabel="tokens, %", xlim=(0, 1))
-    left.legend(loc="upper right", fontsize="small")
-    right.set(xlabel="first principal component", ylabel="second principal component")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    with picture(path, 1, 2, size=(11, 4.8)) as (left, right):
+        for (name, x), colour in zip(groups.items(), COLOURS, strict=True):
+            nearest, share = cosines(x, text).amax(1).tolist(), [100 / len(x)] * len(x)
+            style = {"fc": colour, "ec": colour, "fill": "audio" in name, "alpha": 0.6, "lw": 1.5}
+            left.hist(nearest, bins, weights=share, histtype="stepfilled", label=name, **style)
+            if "random" not in name:
+                places = ((x - centre) @ plane).T.tolist()
+                right.scatter(*places, s=10, color=colour, alpha=0.35, linewidths=0)
+        for name, row in letters.items():
+            place = ((row - centre) @ plane).tolist()
+            right.annotate(name, place, ha="center", va="center", fontsize=8)
+        left.set(xlabel="cosine with the nearest text embedding", ylabel="tokens, %", xlim=(0, 1))
+        left.legend(loc="upper right", fontsize="small")
+        right.set(xlabel="first principal component", ylabel="second principal component")
 
 
 @torch.no_grad()

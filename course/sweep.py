@@ -14,8 +14,12 @@ import sys
 import time
 from pathlib import Path
 
+from matplotlib import colormaps
+from matplotlib.ticker import LogLocator, NullFormatter
+
 import configs
 from benchmarks.runs import run_training
+from course.drawing import picture
 from train import Config
 
 
@@ -41,28 +45,19 @@ def run_value(config: str, settings: list[str], run: Path) -> tuple[str, list[di
 
 def draw(key: str, curves: dict[str, list[dict]], path: Path) -> None:
     """The training loss and dev's WER over the steps, a line for each value."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    colours = plt.get_cmap("plasma")
-    for number, (value, rows) in enumerate(curves.items()):
-        colour = colours(0.85 * number / max(1, len(curves) - 1))
-        losses = [(row["step"], row["loss"]) for row in rows if "loss" in row]
-        rates = [(row["step"], 100 * row["dev_wer"]) for row in rows if "dev_wer" in row]
-        left.plot(*zip(*losses, strict=True), color=colour)
-        right.plot(*zip(*rates, strict=True), "o-", color=colour, label=value)
-    left.set(xlabel="step", ylabel="training loss per token", xlim=(0, None), yscale="log")
-    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    left.yaxis.set_major_formatter("{x:g}")
-    left.yaxis.set_minor_formatter(NullFormatter())
-    right.set(xlabel="step", ylabel="dev WER, %", xlim=(0, None), ylim=(0, None))
-    figure.legend(title=key, loc="outside right center")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    with picture(path, 1, 2, size=(10, 4.2)) as (left, right):
+        for number, (value, rows) in enumerate(curves.items()):
+            colour = colormaps["plasma"](0.85 * number / max(1, len(curves) - 1))
+            losses = [(row["step"], row["loss"]) for row in rows if "loss" in row]
+            rates = [(row["step"], 100 * row["dev_wer"]) for row in rows if "dev_wer" in row]
+            left.plot(*zip(*losses, strict=True), color=colour)
+            right.plot(*zip(*rates, strict=True), "o-", color=colour, label=value)
+        left.set(xlabel="step", ylabel="training loss per token", xlim=(0, None), yscale="log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter("{x:g}")
+        left.yaxis.set_minor_formatter(NullFormatter())
+        right.set(xlabel="step", ylabel="dev WER, %", xlim=(0, None), ylim=(0, None))
+        right.figure.legend(title=key, loc="outside right center")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What the tests share: the repository on the path, no network, and three helpers."""
+"""What the tests share: the repository on the path, no network, and four helpers."""
 
 import json
 import os
@@ -41,13 +41,22 @@ def assert_near(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-
 ROOT = Path(__file__).parents[1]
 
 
+ENVIRONMENT = os.environ | {"TQDM_DISABLE": "1", "MPLCONFIGDIR": "/tmp/matplotlib"}
+
+
 def run_script(script: str, *arguments, cwd=None, **options) -> subprocess.CompletedProcess:
     """A command of the project in a process of its own; stderr without progress bars."""
     command = [sys.executable, str(ROOT / script), *map(str, arguments)]
-    environment = os.environ | {"TQDM_DISABLE": "1", "MPLCONFIGDIR": "/tmp/matplotlib"}
     return subprocess.run(
-        command, cwd=cwd or ROOT, env=environment, capture_output=True, text=True, **options
+        command, cwd=cwd or ROOT, env=ENVIRONMENT, capture_output=True, text=True, **options
     )
+
+
+def run_module(name: str, *arguments, cwd=ROOT) -> subprocess.CompletedProcess:
+    """`python -m NAME`, as `run_script`; in another folder too."""
+    command = [sys.executable, "-m", name, *map(str, arguments)]
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from dataclasses import asdict
 
 import pytest
 import torch
-from conftest import ROOT, run_script
+from conftest import ROOT, run_module, run_script
 
 from audio import load_audio
 from configs import read_config
@@ -22,9 +20,8 @@ from pretrain import ALPHABET
 from train import Config
 
 
-def run_module(name: str, *arguments) -> str:
-    command = [sys.executable, "-m", name, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def printed_by(name: str, *arguments) -> str:
+    done = run_module(name, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -86,7 +83,7 @@ def test_letters_begin_where_they_change():
 
 
 def test_units_learns_and_draws(corpus, tmp_path):
-    printed = run_module(
+    printed = printed_by(
         "course.units", "--data", corpus, "--dev", corpus, "--units", 4, "--steps", 2,
         "--out", tmp_path,
     )  # fmt: skip
@@ -96,7 +93,7 @@ def test_units_learns_and_draws(corpus, tmp_path):
 
 def test_look_draws(tmp_path):
     manifest = ROOT / "samples" / "manifest.jsonl"
-    printed = run_module("course.look", "--data", manifest, "--out", tmp_path)
+    printed = printed_by("course.look", "--data", manifest, "--out", tmp_path)
     assert "layer 4" in printed
     pictures = {"windows.png", "frames.png", "similarity.png", "letters.png"}
     assert {path.name for path in tmp_path.iterdir()} == pictures
@@ -104,7 +101,7 @@ def test_look_draws(tmp_path):
 
 
 def test_encoders_are_counted_as_the_published_ones_are():
-    rows = {line.split()[0]: line.split() for line in run_module("course.encoders").splitlines()}
+    rows = {line.split()[0]: line.split() for line in printed_by("course.encoders").splitlines()}
     assert rows["hubert-base"][3] == "94,370,816"  # 94.4 M: base, less its mask embedding
     assert rows["hubert-xlarge"][3:5] == ["962,496,000", "3,932,160"]
 

@@ -1,27 +1,17 @@
 """The scripts of classes 3 and 4 run, and print what they say they measure."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
+from conftest import run_module
 from test_train import write_config
 
 from course.sweep import run_value
 
 
-def run_course(name: str, *arguments, cwd=ROOT) -> subprocess.CompletedProcess:
-    """`python -m course.NAME`, in another folder too."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
-    command = [sys.executable, "-m", f"course.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
-
-
 def test_gap_finds_audio_as_far_away_as_random_and_trained_audio_nearer(tmp_path):
-    done = run_course("gap", "--picture", tmp_path / "gap.png")
+    done = run_module("course.gap", "--picture", tmp_path / "gap.png")
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"^(\w+).* (\d+) +([\d.]+) +([\d.]+) +-?[\d.]+$", done.stdout, re.M)
     random, before, after, text, _ = ([float(figure) for figure in row[2:]] for row in rows)
@@ -33,7 +23,7 @@ def test_gap_finds_audio_as_far_away_as_random_and_trained_audio_nearer(tmp_path
 
 
 def test_shapes_counts_what_the_readme_says(tmp_path):
-    done = run_course("shapes", "--stack", 5, "--hidden", 8192, cwd=tmp_path)
+    done = run_module("course.shapes", "--stack", 5, "--hidden", 8192, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     large = "qwen3-8b +8,190,735,360 +622,329,856 +147,456 +589,824 +21.9 h +39.0 GB"
     assert re.search(large, done.stdout)
@@ -43,7 +33,7 @@ def test_shapes_counts_what_the_readme_says(tmp_path):
 
 def test_sweep_trains_with_each_value(corpus, tmp_path):
     config, out = write_config(tmp_path, corpus), tmp_path / "out"
-    done = run_course("sweep", "model.decoder_lora", "{r: 0}", "{r: 2}", "train.steps=2",
+    done = run_module("course.sweep", "model.decoder_lora", "{r: 0}", "{r: 2}", "train.steps=2",
                       "--config", config, "--out", out)  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"^\| \{r: (\d)\} \| [\d.]+% \| [\d.]+ \| [\d.]+% \| ([\d,]+) \| [\d.]+ \|$",
@@ -58,7 +48,9 @@ def test_sweep_trains_with_each_value(corpus, tmp_path):
 
 def test_sweep_tells_a_wrong_value_before_it_trains(corpus, tmp_path):
     config, out = write_config(tmp_path, corpus), tmp_path / "out"
-    done = run_course("sweep", "train.lr_lora", "1e-3", "much", "--config", config, "--out", out)
+    done = run_module(
+        "course.sweep", "train.lr_lora", "1e-3", "much", "--config", config, "--out", out
+    )
     assert done.returncode == 1 and "train.lr_lora=much: expected a float" in done.stderr
     assert not out.exists()
 

@@ -4,11 +4,10 @@ import importlib.util
 import pkgutil
 import re
 import runpy
-import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_module
 
 from audio import load_audio
 from course import progress
@@ -111,11 +110,6 @@ def spied(piece):
         return piece(*args, **kwargs)
 
     return spy
-
-
-def run_module(*command) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", *map(str, command)], cwd=ROOT,
-                          capture_output=True, text=True)  # fmt: skip
 
 
 def test_a_failure_is_a_few_sentences_and_progress_says_what_is_done():
