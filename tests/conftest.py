@@ -41,22 +41,25 @@ def assert_near(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-
 ROOT = Path(__file__).parents[1]
 
 
-ENVIRONMENT = os.environ | {"TQDM_DISABLE": "1", "MPLCONFIGDIR": "/tmp/matplotlib"}
-
-
-def run_script(script: str, *arguments, cwd=None, **options) -> subprocess.CompletedProcess:
-    """A command of the project in a process of its own; stderr without progress bars."""
-    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
+def run(*arguments, cwd=ROOT, **options) -> subprocess.CompletedProcess:
+    """Python in a process of its own, with what a test has set; stderr without progress bars."""
+    command = [sys.executable, *map(str, arguments)]
+    environment = {"MPLCONFIGDIR": "/tmp/matplotlib"} | os.environ | {"TQDM_DISABLE": "1"}
     return subprocess.run(
-        command, cwd=cwd or ROOT, env=ENVIRONMENT, capture_output=True, text=True, **options
+        command, cwd=cwd, env=environment, capture_output=True, text=True, **options
     )
 
 
-def run_module(name: str, *arguments, cwd=ROOT) -> subprocess.CompletedProcess:
-    """`python -m NAME`, as `run_script`; in another folder too."""
-    command = [sys.executable, "-m", name, *map(str, arguments)]
-    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+def run_script(script: str, *arguments, **options) -> subprocess.CompletedProcess:
+    """A command of the project: `python SCRIPT ...`."""
+    return run(ROOT / script, *arguments, **options)
+
+
+def run_module(name: str, *arguments, **options) -> subprocess.CompletedProcess:
+    """`python -m NAME ...`, the project on the path: in another folder too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        return run("-m", name, *arguments, **options)
 
 
 @pytest.fixture
