@@ -7,6 +7,7 @@ every model. Clean means as recorded.
 """
 
 import argparse
+import os
 import random
 import sys
 from dataclasses import dataclass, fields
@@ -46,7 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--noise", required=True, help="JSONL manifest of recordings of noise")
     parser.add_argument("--data", default=TEST_SET, help="JSONL manifest or espeak:SPLIT:COUNT")
-    parser.add_argument("--model", nargs="+", default=[str(DEFAULT_MODEL)])
+    parser.add_argument("--model", nargs="+", default=[os.path.relpath(DEFAULT_MODEL)])
     parser.add_argument("--snr", nargs="+", type=float, default=[20, 10, 5, 0], help="dB")
     parser.add_argument("--limit", type=int, help="score the first so many utterances only")
     parser.add_argument("--beams", type=int, default=1)

@@ -1,0 +1,144 @@
+"""Recordings with words exchanged: the same voices say what they never said.
+
+    python benchmarks/splice.py data/an4/train.jsonl     # data/an4/train-spliced/manifest.jsonl
+
+In each copy about half of the letters and of the digits give way to others that the same speaker
+said in other recordings (aligned data augmentation: Lam et al. 2021). A letter then stands between
+neighbours that it never had, and neither encoder nor decoder can learn a spelled name by heart.
+Where words end is what the encoder's CTC layer says: an encoder that knows the recordings well.
+"""
+
+import argparse
+import itertools
+import random
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from audio import SAMPLE_RATE
+from data import Problems, Utterance, load_source, pad, write_manifest
+from pretrain import ALPHABET, MODELS, ctc_logits, encode_letters, hubert_ctc
+
+HOP = 320  # samples from one frame of the encoder to the next
+FADE = 80  # samples in which one piece gives way to the next: 5 ms
+DIGITS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
+
+
+@dataclass(frozen=True)
+class Word:
+    text: str
+    sound: Tensor  # (T,)
+
+    @property
+    def kind(self) -> str:
+        """Letters stand for letters and digits for digits; "" is what nothing may stand for."""
+        return "letter" if len(self.text) == 1 else "digit" if self.text in DIGITS else ""
+
+
+@torch.inference_mode()
+def cut_words(model: nn.ModuleDict, utterance: Utterance) -> list[Word]:
+    """The words of a recording; their sounds one after the other are the recording.
+
+    Raises ValueError where its text cannot be aligned, and what `waveform` raises.
+    """
+    from torchaudio.functional import forced_align
+
+    waveform, texts = utterance.waveform(), utterance.text.split()
+    if not texts or not all(len(encode_letters(text)) for text in texts):
+        raise ValueError("no words, or one without a letter")
+    targets = encode_letters(utterance.text)
+    batch = pad([waveform], [utterance.text])
+    logits, frames = ctc_logits(model, batch.waveforms, batch.lengths)
+    # CTC needs a frame for each letter, and one more between two that are the same.
+    if frames[0] < len(targets) + (targets[1:] == targets[:-1]).sum():
+        raise ValueError("too short for its text")
+    path, _ = forced_align(logits.log_softmax(-1), targets[None])  # (1, F): a letter, or the blank
+    path = path[0].tolist()
+    runs = [(k, list(run)) for k, run in itertools.groupby(range(len(path)), path.__getitem__) if k]
+    cuts = [0]
+    for (_, before), (letter, between), (_, after) in zip(runs, runs[1:], runs[2:], strict=False):
+        if ALPHABET[letter] == "|":  # near it, and between the letters on both sides
+            start = max(between[0] - 2, before[-1] + 1)
+            end = min(between[-1] + 3, after[0])
+            cuts.append(quietest(waveform, start * HOP, end * HOP))
+    spans = itertools.pairwise([*cuts, len(waveform)])
+    return [Word(text, waveform[a:b]) for text, (a, b) in zip(texts, spans, strict=True)]
+
+
+def quietest(waveform: Tensor, start: int, end: int) -> int:
+    """The middle, in samples, of the 20 ms with the least energy from start to end."""
+    step = HOP // 8
+    energy = waveform[start : end + HOP].square().unfold(0, HOP, step).sum(1)
+    return start + int(energy.argmin()) * step + HOP // 2
+
+
+def join(sounds: list[Tensor]) -> Tensor:
+    """One sound after the other, each fading into the next."""
+    rising = torch.linspace(0, 1, FADE)
+    whole = sounds[0]
+    for sound in sounds[1:]:
+        fading = whole[-FADE:] * (1 - rising) + sound[:FADE] * rising
+        whole = torch.cat((whole[:-FADE], fading, sound[FADE:]))
+    return whole
+
+
+def exchange(words: list[Word], said: dict[str, list[Word]], rng: random.Random) -> list[Word]:
+    """About half of the letters and digits drawn anew from what the speaker said, by kind."""
+    return [
+        rng.choice(said[word.kind]) if word.kind and rng.random() < 0.5 else word for word in words
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("manifest", type=Path, help="recordings whose speakers are named")
+    parser.add_argument("--copies", type=int, default=20, help="of each recording")
+    parser.add_argument("--encoder", type=Path, default=MODELS / "tiny-hubert")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    folder = args.manifest.with_name(f"{args.manifest.stem}-spliced")
+    rng, problems, rows = random.Random(args.seed), Problems(), []
+    try:
+        model = hubert_ctc(args.encoder).eval()
+        utterances, cut = load_source(str(args.manifest)), []
+        if not all(utterance.speaker for utterance in utterances):
+            raise ValueError(f"{args.manifest}: words are exchanged within one voice, and a row "
+                             "names no speaker")  # fmt: skip
+        said = defaultdict(lambda: defaultdict(list))  # speaker -> kind -> words
+        for utterance in utterances:
+            try:
+                cut.append((utterance, cut_words(model, utterance)))
+            except (OSError, ValueError) as error:
+                problems[str(error)] += 1
+        problems.report(str(args.manifest))
+        if not cut:
+            raise ValueError(f"{args.manifest}: no recording whose words can be exchanged")
+        for utterance, words in cut:
+            for word in words:
+                said[utterance.speaker][word.kind].append(word)
+        folder.mkdir(exist_ok=True)
+        for copy, (i, (utterance, words)) in itertools.product(range(args.copies), enumerate(cut)):
+            words = exchange(words, said[utterance.speaker], rng)
+            sound = join([word.sound for word in words])
+            soundfile.write(folder / f"{i}-{copy}.flac", sound.numpy(), SAMPLE_RATE)
+            rows.append({
+                "audio": f"{i}-{copy}.flac", "text": " ".join(word.text for word in words),
+                "duration": len(sound) / SAMPLE_RATE, "speaker": utterance.speaker,
+            })  # fmt: skip
+        manifest = write_manifest(folder / "manifest.jsonl", rows)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    hours = sum(row["duration"] for row in rows) / 3600
+    print(f"{manifest}: {len(rows)} recordings, {hours:.2f} h")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
