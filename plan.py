@@ -233,7 +233,7 @@ def forecast(model: TinyAudio, cfg) -> str:
     operations = arithmetic(model, cfg)
     lines = [
         parameter_table(model),
-        f"{cfg.train.steps} steps of up to {seconds:.0f} s of audio: {hours:.1f} h at the most",
+        f"{cfg.train.steps} steps of up to {seconds:.0f} s of audio: {hours:.1f} h of it at most",
         f"memory on {cfg.plan.device}, for the batch that takes most:",
         *(f"  {name:16}{size / 1e9:9.3f} GB" for name, size in parts.items()),
         f"  {'in all':16}{sum(parts.values()) / 1e9:9.3f} GB",

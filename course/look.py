@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from audio import SAMPLE_RATE, load_audio
-from course.drawing import PICTURES, draw_spectrogram, frame_edges, picture
+from course.drawing import draw_spectrogram, frame_edges, picture
 from course.letters import BLANK, draw_letters, draw_similarity, first_frames, separation
 from data import load_source
 from pretrain import ALPHABET, MODELS, hubert_ctc
@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("audio", nargs="?", default="samples/1.wav")
     parser.add_argument("--encoder", type=Path, default=MODELS / "tiny-hubert")
     parser.add_argument("--data", default="espeak:dev:60", help="utterances for letters.png")
-    parser.add_argument("--out", type=Path, default=PICTURES, help="the pictures' folder")
+    parser.add_argument("--out", type=Path, default=Path("runs/look"), help="the pictures' folder")
     args = parser.parse_args()
     model = hubert_ctc(args.encoder).eval()
     waveform = load_audio(args.audio)

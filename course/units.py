@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from audio import SAMPLE_RATE, load_audio
 from course.clusters import Clusters, Task, without_learning
-from course.drawing import GUESSES, PICTURES, draw_accuracy, draw_units
+from course.drawing import GUESSES, draw_accuracy, draw_units
 from data import Batches, DataConfig, load_source, pad
 from tinyaudio import Hubert, HubertConfig
 from train import TrainConfig, learning_rate
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=32)
     parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--audio", default="samples/1.wav", help="the recording in units.png")
-    parser.add_argument("--out", type=Path, default=PICTURES, help="the pictures' folder")
+    parser.add_argument("--out", type=Path, default=Path("runs/units"), help="the pictures' folder")
     args = parser.parse_args()
     torch.manual_seed(0)
     model = MaskedPredictor(args.units)

@@ -19,7 +19,7 @@ def check(solution) -> None:
         yours = untouched(solution, case, waveforms, lengths)
         equal(yours, reference(waveforms, lengths), case, hint)
 
-    hint = "(x - mean) / sqrt(variance + 1e-7)"
+    hint = "(x - mean) / sqrt(variance + 1e-7); the variance divides by n, not by n - 1"
     compare(waveforms[:1], [50], "one utterance without padding", hint)
     hint = "each row has a mean and a variance of its own"
     compare(waveforms, [50, 50, 50], "three utterances", hint)

@@ -21,6 +21,6 @@ class RMSNorm(nn.Module):
 
         About 3 lines. Add eps to the mean of the squares, before the root. x may be float16 or
         bfloat16: a square overflows in the one and loses digits in the other, so divide in
-        float32, and go back to x.dtype at the end.
+        float32, go back to x.dtype, and then multiply by the weight, which is in x's format.
         """
         raise NotImplementedError("Exercise 5")
