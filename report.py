@@ -67,7 +67,16 @@ def show_alignment(ref: str, hyp: str) -> list[str]:
 
 
 def compare(path_a: str, path_b: str, seed: int = 0) -> str:
-    """Paired bootstrap of two result files of the same utterances: is the difference chance?"""
+    """Paired bootstrap of two result files of the same utterances: is the difference chance?
+
+    Raises ValueError where they hold different utterances, or texts normalised differently.
+    """
+    (normalizer_a, search_a), (normalizer_b, search_b) = map(how_scored, (path_a, path_b))
+    if None not in (normalizer_a, normalizer_b) and normalizer_a != normalizer_b:
+        raise ValueError(
+            f"{path_a} is under the normaliser {normalizer_a}, {path_b} under {normalizer_b}: "
+            "two rates that cannot be compared"
+        )
     a, b = (
         # The text too: several utterances may be cut from one file.
         {(r["audio"], r["reference"]): r
@@ -84,10 +93,19 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
     low, high = np.quantile(difference, (0.025, 0.975))
     wer_a, wer_b = edits.sum(0) / words.sum()
     return (
-        f"A {wer_a:.2%}  {path_a}\nB {wer_b:.2%}  {path_b}\n"
+        f"A {wer_a:.2%}  {search_a}  {path_a}\nB {wer_b:.2%}  {search_b}  {path_b}\n"
         f"B - A {wer_b - wer_a:+.2%} (95 % interval {low:+.2%} to {high:+.2%}); "
         f"B is better in {(difference < 0).mean():.1%} of {RESAMPLES} resamples"
     )
+
+
+def how_scored(path: str) -> tuple[str | None, str]:
+    """The normaliser and the search of a result file, by the summary.json beside it, if any."""
+    beside = Path(path).with_name("summary.json")
+    summary = json.loads(beside.read_text()) if beside.is_file() else {}
+    beams = summary.get("beams")
+    search = "greedy" if beams == 1 else f"beam {beams}" if beams else "search unknown"
+    return summary.get("normalizer"), search
 
 
 def five_transcripts(results: list[dict]) -> str:

@@ -66,7 +66,8 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    table = [f"| raw WER on {args.data} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    data = f"the first {args.limit} of {args.data}" if args.limit else args.data
+    table = [f"| raw WER on {data} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     table += [f"| {m} | {' | '.join(f'{r:.1%}' for r in row)} |" for m, row in rates.items()]
     print("\n".join(table))
     args.out.mkdir(parents=True, exist_ok=True)

@@ -91,10 +91,9 @@ def equal(yours, expected, case: str, hint: str, tolerance: float = 1e-4) -> Non
                                  atol=tolerance * max(1e-6, finite_peak(expected)))  # fmt: skip
         if differs.any():
             place = tuple(differs.nonzero()[0].tolist())
-            row = (*place[:-1], slice(None)) if place else ()
             raise wrong(
                 f"differs at {place}, the first of {int(differs.sum())} places",
-                f"yours    {shown(yours[row])}", f"expected {shown(expected[row])}",
+                f"yours    {shown(yours, place)}", f"expected {shown(expected, place)}",
             )  # fmt: skip
     elif isinstance(expected, float):
         if not isinstance(yours, (int, float)):
@@ -115,11 +114,14 @@ def finite_peak(tensor: torch.Tensor) -> float:
     return values.abs().max().item() if values.numel() else 0.0
 
 
-def shown(row: torch.Tensor) -> str:
-    """The first values of a row."""
-    values = row.flatten()[:8].tolist()
-    text = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)
-    return f"[{text}{', ...' if row.numel() > 8 else ''}]"
+def shown(tensor: torch.Tensor, place: tuple[int, ...]) -> str:
+    """The values of a row around a place: from three before it on, eight of them."""
+    row = tensor[place[:-1]].flatten()
+    start = max(0, place[-1] - 3) if place else 0
+    values = row[start : start + 8].tolist()
+    text = [f"{v:.4g}" if isinstance(v, float) else str(v) for v in values]
+    before, after = ["..."] * (start > 0), ["..."] * (start + 8 < len(row))
+    return f"[{', '.join(before + text + after)}]"
 
 
 def replacing(*places: tuple[object, str]) -> Callable:

@@ -85,9 +85,12 @@ def facts(name: str) -> str:
         training, summary = read("training.json"), read("summary.json")
     except OSError:
         return f"**{title}**"
+    beams = summary["beams"]
+    search = f" with beam {beams} (this page is greedy, so it streams)" if beams > 1 else ""
     return (
-        f"**{title}** · word error rate **{summary['wer']:.1%}** on {summary['utterances']} test "
-        f"utterances · {training['parameters_trained'] / 1e6:,.1f} million parameters trained, "
+        f"**{title}** · word error rate **{summary['wer']:.1%}**{search} on "
+        f"{summary['utterances']} test utterances · "
+        f"{training['parameters_trained'] / 1e6:,.1f} million parameters trained, "
         f"{training['parameters_frozen'] / 1e6:,.1f} million frozen"
     )
 

@@ -90,9 +90,12 @@ def hub_datasets(sources: list[str]) -> list[str] | None:
     return sorted({found[0] for found in map(hub_source, sources) if found}) or None
 
 
+def search(summary: dict) -> str:
+    return f"beam {summary['beams']}" if summary["beams"] > 1 else "greedy"
+
+
 def how_scored(summary: dict) -> str:
-    search = f"beam {summary['beams']}" if summary["beams"] > 1 else "greedy"
-    return f"{summary['normalizer']} normaliser, {search}"
+    return f"{summary['normalizer']} normaliser, {search(summary)}"
 
 
 def model_index(summary: dict) -> list[EvalResult]:
@@ -102,7 +105,7 @@ def model_index(summary: dict) -> list[EvalResult]:
     rates = (
         ("wer", f"WER ({how_scored(summary)})", summary["wer"]),
         ("cer", f"CER ({how_scored(summary)})", summary["cer"]),
-        ("wer", "WER (words as written)", summary["raw_wer"]),
+        ("wer", f"WER (words as written, {search(summary)})", summary["raw_wer"]),
     )
     return [
         EvalResult(

@@ -102,6 +102,14 @@ def test_results_and_comparison(tmp_path):
             "audio_seconds"} <= summary.keys()  # fmt: skip
     files = [str(tmp_path / name / "results.jsonl") for name in "ab"]
     assert "B is better in 100.0%" in compare(*files)
+    for name, how in (("a", ("none", 1)), ("b", ("none", 4))):
+        found = summary | dict(zip(("normalizer", "beams"), how, strict=True))
+        (tmp_path / name / "summary.json").write_text(json.dumps(found))
+    assert f"  greedy  {files[0]}" in compare(*files) and f"  beam 4  {files[1]}" in compare(*files)
+    (tmp_path / "b" / "summary.json").write_text(json.dumps(summary | {"normalizer": "whisper"}))
+    with pytest.raises(ValueError, match="cannot be compared"):
+        compare(*files)
+    (tmp_path / "b" / "summary.json").unlink()
     (tmp_path / "b" / "results.jsonl").write_text("")
     with pytest.raises(ValueError, match="different utterances"):
         compare(*files)

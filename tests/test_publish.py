@@ -252,7 +252,7 @@ def test_the_card_says_what_the_run_and_its_evaluation_say(published):
     assert rates == {
         "WER (whisper normaliser, beam 4)": round(100 * summary["wer"], 2),
         "CER (whisper normaliser, beam 4)": round(100 * summary["cer"], 2),
-        "WER (words as written)": round(100 * summary["raw_wer"], 2),
+        "WER (words as written, beam 4)": round(100 * summary["raw_wer"], 2),
     }
     for figure in (f"{training['parameters_trained']:,}", f"{summary['wer_low']:.1%}",
                    training["hardware"], f"{training['progress']['step']:,}"):  # fmt: skip

@@ -69,11 +69,12 @@ def check(solution) -> None:
 def run(solution, audio) -> str:
     """The transcript, and how well the tiny model's WER on its test set is known.
 
-    In whole percent: random numbers differ between right solutions.
+    In whole points: random numbers differ between right solutions.
     """
     lines = (DEFAULT_MODEL / "results.jsonl").read_text().splitlines()
     results = [json.loads(line) for line in lines]
     edits, words = map(eval.errors, results), (len(r["ref"].split()) for r in results)
     low, high = solution(list(edits), list(words))
     text = TinyAudio.from_pretrained(DEFAULT_MODEL, device="cpu").transcribe(audio)
-    return f"{text} (WER on {len(results)} utterances: {low:.0%} to {high:.0%})"
+    width = f"{50 * (high - low):.0f} point(s) either way"
+    return f"{text} (its WER is known from {len(results)} utterances to about {width})"

@@ -11,7 +11,7 @@ def model_index(summary: dict) -> list[tuple[str, str, float]]:
     With normalizer "whisper" and beams 4 the rows are, in this order,
         ("wer", "WER (whisper normaliser, beam 4)", of summary["wer"])
         ("cer", "CER (whisper normaliser, beam 4)", of summary["cer"])
-        ("wer", "WER (words as written)", of summary["raw_wer"])
+        ("wer", "WER (words as written, beam 4)", of summary["raw_wer"])
 
     About 7 lines. The search is called greedy where beams is 1. Rates in summary.json are
     fractions; on a card they are numbers in percent, each rounded to two digits behind the point

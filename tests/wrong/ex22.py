@@ -7,7 +7,7 @@ def rows(summary, value, how=None):
     return [
         ("wer", f"WER ({how})", value(summary["wer"])),
         ("cer", f"CER ({how})", value(summary["cer"])),
-        ("wer", "WER (words as written)", value(summary["raw_wer"])),
+        ("wer", f"WER (words as written, {search})", value(summary["raw_wer"])),
     ]
 
 
