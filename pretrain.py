@@ -118,7 +118,7 @@ SAVE_EVERY = 500  # steps
 
 # A speaker's distance, room and microphone, in place of those that synthesised speech lacks.
 AUGMENT = AugmentConfig(
-    speed=(0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15), tone=0.7, hiss_share=0.5, snr=(10.0, 40.0)
+    speed=(0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15), tone=0.7, hiss_share=0.5, snr=(5.0, 40.0)
 )
 
 
