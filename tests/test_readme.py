@@ -64,7 +64,7 @@ def test_every_script_explains_itself(script):
     assert done.returncode == 0 and "usage:" in done.stdout
     for command in COMMANDS:
         for part in command.split("&&"):
-            if script in part:
+            if script in shlex.split(part):
                 for option in re.findall(r"(--[a-z-]+)", part.split(script, 1)[1]):
                     assert option in done.stdout, (script, option)
 
