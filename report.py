@@ -17,14 +17,18 @@ from eval import RESAMPLES, align, errors
 from lora import lora_layers
 
 
+def search_name(beams: int) -> str:
+    """How texts were found; a rate is named by it."""
+    return f"beam {beams}" if beams > 1 else "greedy"
+
+
 def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str:
     """The summary, the worst utterances word by word, the most frequent confusions."""
     s, lines = summary, []
     if s["words"]:
         lines += [
             f"WER {s['wer']:.2%}  (95 % interval {s['wer_low']:.2%} to {s['wer_high']:.2%})   "
-            f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}, "
-            + (f"beam {s['beams']}" if s["beams"] > 1 else "greedy"),
+            f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}, " + search_name(s["beams"]),
             f"  {s['substitutions']} substitutions, {s['deletions']} deletions, {s['insertions']} "
             f"insertions in {s['words']} words, {s['utterances']} utterances, "
             f"{s['audio_seconds'] / 60:.1f} minutes of audio, {s['rtfx']:.0f}x real time",
@@ -72,7 +76,7 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
     Raises ValueError where they hold different utterances, or texts normalised differently.
     """
     (normalizer_a, search_a), (normalizer_b, search_b) = map(how_scored, (path_a, path_b))
-    if None not in (normalizer_a, normalizer_b) and normalizer_a != normalizer_b:
+    if normalizer_a and normalizer_b and normalizer_a != normalizer_b:
         raise ValueError(
             f"{path_a} is under the normaliser {normalizer_a}, {path_b} under {normalizer_b}: "
             "two rates that cannot be compared"
@@ -103,8 +107,7 @@ def how_scored(path: str) -> tuple[str | None, str]:
     """The normaliser and the search of a result file, by the summary.json beside it, if any."""
     beside = Path(path).with_name("summary.json")
     summary = json.loads(beside.read_text()) if beside.is_file() else {}
-    beams = summary.get("beams")
-    search = "greedy" if beams == 1 else f"beam {beams}" if beams else "search unknown"
+    search = search_name(summary["beams"]) if "beams" in summary else "search unknown"
     return summary.get("normalizer"), search
 
 

@@ -10,9 +10,11 @@ Where words end is what the encoder's CTC layer says: an encoder that knows the 
 
 import argparse
 import itertools
+import math
 import random
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +25,9 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from audio import SAMPLE_RATE
 from data import Problems, Utterance, load_source, pad, write_manifest
-from pretrain import ALPHABET, MODELS, ctc_logits, encode_letters, hubert_ctc
+from pretrain import ALPHABET, HUBERT, MODELS, ctc_logits, encode_letters, hubert_ctc
 
-HOP = 320  # samples from one frame of the encoder to the next
+HOP = math.prod(HUBERT.conv_stride)  # samples from one frame of the encoder to the next
 FADE = 80  # samples in which one piece gives way to the next: 5 ms
 DIGITS = {"zero", "oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"}
 
@@ -88,11 +90,41 @@ def join(sounds: list[Tensor]) -> Tensor:
     return whole
 
 
-def exchange(words: list[Word], said: dict[str, list[Word]], rng: random.Random) -> list[Word]:
-    """About half of the letters and digits drawn anew from what the speaker said, by kind."""
-    return [
-        rng.choice(said[word.kind]) if word.kind and rng.random() < 0.5 else word for word in words
-    ]
+def cut_all(model: nn.ModuleDict, manifest: Path) -> list[tuple[str, list[Word]]]:
+    """The speaker and the words of each recording; what cannot be cut is left out, and said.
+
+    Raises ValueError where nothing is left, or a row names no speaker.
+    """
+    recordings, problems = [], Problems()
+    for utterance in load_source(str(manifest)):
+        if not utterance.speaker:
+            raise ValueError(f"{manifest}: words are exchanged within one voice, and a row names "
+                             "no speaker")  # fmt: skip
+        try:
+            recordings.append((utterance.speaker, cut_words(model, utterance)))
+        except (OSError, ValueError) as error:
+            problems[str(error)] += 1
+    problems.report(str(manifest))
+    if not recordings:
+        raise ValueError(f"{manifest}: no recording whose words can be exchanged")
+    return recordings
+
+
+def spliced(
+    recordings: list[tuple[str, list[Word]]], rng: random.Random
+) -> Iterator[tuple[str, list[Word]]]:
+    """Speaker and words of each recording, about half of the letters and digits drawn anew from
+    what the speaker said."""
+    said = defaultdict(list)
+    for speaker, words in recordings:
+        for word in words:
+            said[speaker, word.kind].append(word)
+    for speaker, words in recordings:
+        exchanged = [
+            rng.choice(said[speaker, word.kind]) if word.kind and rng.random() < 0.5 else word
+            for word in words
+        ]
+        yield speaker, exchanged
 
 
 def main() -> int:
@@ -103,33 +135,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     folder = args.manifest.with_name(f"{args.manifest.stem}-spliced")
-    rng, problems, rows = random.Random(args.seed), Problems(), []
+    rng, rows = random.Random(args.seed), []
     try:
-        model = hubert_ctc(args.encoder).eval()
-        utterances, cut = load_source(str(args.manifest)), []
-        if not all(utterance.speaker for utterance in utterances):
-            raise ValueError(f"{args.manifest}: words are exchanged within one voice, and a row "
-                             "names no speaker")  # fmt: skip
-        said = defaultdict(lambda: defaultdict(list))  # speaker -> kind -> words
-        for utterance in utterances:
-            try:
-                cut.append((utterance, cut_words(model, utterance)))
-            except (OSError, ValueError) as error:
-                problems[str(error)] += 1
-        problems.report(str(args.manifest))
-        if not cut:
-            raise ValueError(f"{args.manifest}: no recording whose words can be exchanged")
-        for utterance, words in cut:
-            for word in words:
-                said[utterance.speaker][word.kind].append(word)
+        recordings = cut_all(hubert_ctc(args.encoder).eval(), args.manifest)
         folder.mkdir(exist_ok=True)
-        for copy, (i, (utterance, words)) in itertools.product(range(args.copies), enumerate(cut)):
-            words = exchange(words, said[utterance.speaker], rng)
-            sound = join([word.sound for word in words])
-            soundfile.write(folder / f"{i}-{copy}.flac", sound.numpy(), SAMPLE_RATE)
+        for speaker, words in spliced(recordings * args.copies, rng):
+            sound, name = join([word.sound for word in words]), f"{len(rows)}.flac"
+            soundfile.write(folder / name, sound.numpy(), SAMPLE_RATE)
             rows.append({
-                "audio": f"{i}-{copy}.flac", "text": " ".join(word.text for word in words),
-                "duration": len(sound) / SAMPLE_RATE, "speaker": utterance.speaker,
+                "audio": name, "text": " ".join(word.text for word in words),
+                "duration": len(sound) / SAMPLE_RATE, "speaker": speaker,
             })  # fmt: skip
         manifest = write_manifest(folder / "manifest.jsonl", rows)
     except (OSError, ValueError) as error:

@@ -86,7 +86,7 @@ def facts(name: str) -> str:
     except OSError:
         return f"**{title}**"
     beams = summary["beams"]
-    search = f" with beam {beams} (this page is greedy, so it streams)" if beams > 1 else ""
+    search = f" with beam {beams} (this page streams, so it is greedy)" if beams > 1 else ""
     return (
         f"**{title}** · word error rate **{summary['wer']:.1%}**{search} on "
         f"{summary['utterances']} test utterances · "

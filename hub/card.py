@@ -17,6 +17,8 @@ from huggingface_hub import (
     eval_result_entries_to_yaml,
 )
 
+from report import search_name
+
 HERE = Path(__file__).parent
 PARTS = ("encoder", "decoder")
 TASK = "automatic-speech-recognition"
@@ -90,12 +92,8 @@ def hub_datasets(sources: list[str]) -> list[str] | None:
     return sorted({found[0] for found in map(hub_source, sources) if found}) or None
 
 
-def search(summary: dict) -> str:
-    return f"beam {summary['beams']}" if summary["beams"] > 1 else "greedy"
-
-
 def how_scored(summary: dict) -> str:
-    return f"{summary['normalizer']} normaliser, {search(summary)}"
+    return f"{summary['normalizer']} normaliser, {search_name(summary['beams'])}"
 
 
 def model_index(summary: dict) -> list[EvalResult]:
@@ -105,7 +103,7 @@ def model_index(summary: dict) -> list[EvalResult]:
     rates = (
         ("wer", f"WER ({how_scored(summary)})", summary["wer"]),
         ("cer", f"CER ({how_scored(summary)})", summary["cer"]),
-        ("wer", f"WER (words as written, {search(summary)})", summary["raw_wer"]),
+        ("wer", f"WER (words as written, {search_name(summary['beams'])})", summary["raw_wer"]),
     )
     return [
         EvalResult(

@@ -7,11 +7,12 @@ import runpy
 import sys
 
 import pytest
+import torch
 from conftest import ROOT, run_module
 
 from audio import load_audio
 from course import progress
-from course.checking import Wrong, check_module, numbers, solution, stub
+from course.checking import Wrong, check_module, equal, numbers, solution, stub
 from course.conftest import explain
 from course.run import show
 
@@ -154,6 +155,18 @@ def test_an_error_is_shown_with_its_line_and_its_case(tmp_path, monkeypatch, cod
     with pytest.raises((Exception, SystemExit)) as raised:
         check_module(1).check(runpy.run_path(str(path))["normalise"])
     assert explain(raised.value).startswith(shown)
+
+
+def test_the_place_that_differs_is_shown():
+    expected = torch.arange(20.0)
+    yours = expected.clone()
+    yours[12] = -1
+    with pytest.raises(Wrong, match=r"yours    \[..., 9, 10, 11, -1, 13, 14, 15, 16, ...\]"):
+        equal(yours, expected, "a case", "a hint")
+    with pytest.raises(Wrong, match=r"expected \[0, 1, 2\]"):
+        equal(yours[:3] + 1, expected[:3], "a case", "a hint")
+    with pytest.raises(Wrong, match=r"expected \[2\]"):
+        equal(expected[1], expected[2], "a number of its own", "a hint")
 
 
 def test_a_piece_under_another_name_is_missed(monkeypatch):
