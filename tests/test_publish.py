@@ -481,7 +481,7 @@ def space(clone, published, hub):
         port = free.getsockname()[1]
     env = hub.environment | {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
     env.pop("HF_TOKEN")  # a Space of a public model has none
-    app = subprocess.Popen([sys.executable, "app.py"], cwd=f"{published}-space", env=env,
+    app = subprocess.Popen([sys.executable, "-u", "app.py"], cwd=f"{published}-space", env=env,
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
     line = next((line for line in app.stdout if "Running on local URL" in line), "")
     assert str(port) in line, "the Space did not start"
