@@ -8,46 +8,20 @@ FSDD's licence is share-alike: what is adapted here is measured and not shipped.
 """
 
 import argparse
-import random
 import sys
 import time
 from pathlib import Path
 
-import soundfile
-import torch
-
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
-from audio import SAMPLE_RATE
+from benchmarks.join import write_joined
 from benchmarks.runs import run_training, word_errors
-from data import Utterance, load_source, write_manifest
+from data import Utterance, load_source
 from tinyaudio import DEFAULT_MODEL
 
 
 def write_strings(digits: list[Utterance], count: int, folder: Path) -> Path:
     """A manifest of `count` strings of one to seven digits, each string of one speaker."""
-    rng, generator = random.Random(str(folder.name)), torch.Generator().manual_seed(0)
-    folder.mkdir(parents=True, exist_ok=True)
-    speakers = sorted({digit.speaker for digit in digits})
-    rows = []
-    for i in range(count):
-        speaker = speakers[i % len(speakers)]
-        own = [digit for digit in digits if digit.speaker == speaker]
-        said = rng.choices(own, k=rng.randint(1, 7))
-
-        def gap(low: float, high: float) -> torch.Tensor:  # faint noise, not digital silence
-            size = int(rng.uniform(low, high) * SAMPLE_RATE)
-            return 1e-4 * torch.randn(size, generator=generator)
-
-        parts = [gap(0.1, 0.5)]
-        for digit in said:
-            parts += [digit.waveform(), gap(0.05, 0.4)]
-        waveform = torch.cat(parts)
-        soundfile.write(folder / f"{i:04d}.flac", waveform.numpy(), SAMPLE_RATE)
-        rows.append({
-            "audio": f"{i:04d}.flac", "text": " ".join(digit.text for digit in said),
-            "speaker": speaker, "duration": len(waveform) / SAMPLE_RATE,
-        })  # fmt: skip
-    return write_manifest(folder / "manifest.jsonl", rows)
+    return write_joined(digits, count, folder, sizes=(1, 7))
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from audio import SAMPLE_RATE
-from data import Problems, Utterance, load_source, pad, write_manifest
+from data import Problems, load_source, pad, write_manifest
 from pretrain import ALPHABET, HUBERT, MODELS, ctc_logits, encode_letters, hubert_ctc
 
 HOP = math.prod(HUBERT.conv_stride)  # samples from one frame of the encoder to the next
@@ -44,18 +44,17 @@ class Word:
 
 
 @torch.inference_mode()
-def cut_words(model: nn.ModuleDict, utterance: Utterance) -> list[Word]:
-    """The words of a recording; their sounds one after the other are the recording.
+def cut_words(model: nn.ModuleDict, waveform: Tensor, text: str) -> list[Word]:
+    """The words of a recording (T,); their sounds one after the other are the recording.
 
-    Raises ValueError where its text cannot be aligned, and what `waveform` raises.
+    Raises ValueError where its text cannot be aligned.
     """
     from torchaudio.functional import forced_align
 
-    waveform, texts = utterance.waveform(), utterance.text.split()
-    if not texts or not all(len(encode_letters(text)) for text in texts):
+    words = text.split()
+    if not words or not all(len(encode_letters(word)) for word in words):
         raise ValueError("no words, or one without a letter")
-    targets = encode_letters(utterance.text)
-    batch = pad([waveform], [utterance.text])
+    targets, batch = encode_letters(text), pad([waveform], [text])
     logits, frames = ctc_logits(model, batch.waveforms, batch.lengths)
     # CTC needs a frame for each letter, and one more between two that are the same.
     if frames[0] < len(targets) + (targets[1:] == targets[:-1]).sum():
@@ -70,7 +69,7 @@ def cut_words(model: nn.ModuleDict, utterance: Utterance) -> list[Word]:
             end = min(between[-1] + 3, after[0])
             cuts.append(quietest(waveform, start * HOP, end * HOP))
     spans = itertools.pairwise([*cuts, len(waveform)])
-    return [Word(text, waveform[a:b]) for text, (a, b) in zip(texts, spans, strict=True)]
+    return [Word(word, waveform[a:b]) for word, (a, b) in zip(words, spans, strict=True)]
 
 
 def quietest(waveform: Tensor, start: int, end: int) -> int:
@@ -101,8 +100,13 @@ def cut_all(model: nn.ModuleDict, manifest: Path) -> list[tuple[str, list[Word]]
             raise ValueError(f"{manifest}: words are exchanged within one voice, and a row names "
                              "no speaker")  # fmt: skip
         try:
-            recordings.append((utterance.speaker, cut_words(model, utterance)))
-        except (OSError, ValueError) as error:
+            waveform = utterance.waveform()
+        except (OSError, ValueError):
+            problems["the audio file is missing or cannot be read"] += 1
+            continue
+        try:
+            recordings.append((utterance.speaker, cut_words(model, waveform, utterance.text)))
+        except ValueError as error:
             problems[str(error)] += 1
     problems.report(str(manifest))
     if not recordings:

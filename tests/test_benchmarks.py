@@ -42,6 +42,21 @@ def test_strings_hold_their_digits_of_one_speaker(digits, tmp_path):
     assert {u.speaker for u in strings} == {"ann", "bob"}
 
 
+def test_join_keeps_to_one_voice_and_to_the_length_asked_for(digits, tmp_path):
+    done = run_script("benchmarks/join.py", digits, "--count", 20, "--size", 2, 9, "--seconds", 3,
+                      "--out", tmp_path / "joined")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    joined = load_source(done.stdout.strip())
+    assert [u.speaker for u in joined] == ["ann", "bob"] * 10
+    sizes = {len(u.text.split()) for u in joined}
+    assert len(sizes) > 2 and max(u.duration for u in joined) <= 3
+    alone = tmp_path / "alone.jsonl"
+    alone.write_text(digits.read_text().splitlines()[0] + "\n")
+    done = run_script("benchmarks/join.py", alone, "--out", tmp_path / "none")
+    assert done.returncode == 1 and "nothing to join" in done.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_digits_leaves_each_speaker_out(digits, corpus, tmp_path):
     base = write_config(tmp_path, corpus, steps=2)
     model = tmp_path / "run"

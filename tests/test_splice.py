@@ -45,7 +45,7 @@ def manifest(tmp_path_factory):
 def test_words_are_cut_in_the_gaps_and_together_are_the_recording(manifest, encoder):
     rows = [json.loads(line) for line in manifest.open()]
     for utterance, row in zip(load_source(str(manifest)), rows, strict=True):
-        words = cut_words(encoder, utterance)
+        words = cut_words(encoder, utterance.waveform(), utterance.text)
         assert " ".join(word.text for word in words) == utterance.text
         assert torch.cat([word.sound for word in words]).equal(utterance.waveform())
         cuts = list(accumulate(len(word.sound) for word in words))[:-1]
@@ -89,11 +89,12 @@ def test_joins_fade_into_each_other():
         ({"text": "b", "speaker": ""}, "names no speaker"),
         ({"text": "b " * 60, "speaker": "one"}, "left out 1 utterances: too short for its text"),
         ({"text": "4 b", "speaker": "one"}, "left out 1 utterances: no words, or one without"),
+        ({"text": "b", "speaker": "one", "audio": "lost.wav"}, "the audio file is missing"),
     ],
 )
 def test_what_cannot_be_spliced_is_a_sentence(row, sentence, tmp_path):
     soundfile.write(tmp_path / "a.wav", 0.1 * torch.randn(8000).numpy(), SAMPLE_RATE)
-    (tmp_path / "a.jsonl").write_text(json.dumps(row | {"audio": "a.wav"}) + "\n")
+    (tmp_path / "a.jsonl").write_text(json.dumps({"audio": "a.wav"} | row) + "\n")
     done = run_script("benchmarks/splice.py", tmp_path / "a.jsonl")
     assert done.returncode == 1 and sentence in done.stderr
     assert "Traceback" not in done.stderr and not list(tmp_path.glob("*/*"))
