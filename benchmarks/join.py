@@ -29,8 +29,8 @@ def write_joined(
 ) -> Path:
     """The manifest of `count` recordings, each of sizes[0] to sizes[1] utterances of one voice.
 
-    The gaps are drawn; utterances beyond `seconds` are left off. The same folder's name and
-    arguments give the same recordings. An utterance can stand in one twice.
+    The gaps are drawn; utterances beyond `seconds`, but for the first, are left off. The same
+    folder's name and arguments give the same recordings. An utterance can stand in one twice.
     """
     rng, generator = random.Random(folder.name), torch.Generator().manual_seed(0)
     said_by = defaultdict(list)
@@ -45,9 +45,9 @@ def write_joined(
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for i in range(count):
-        voice, parts, texts = voices[i % len(voices)], [], []
+        voice = voices[i % len(voices)]
         drawn = rng.choices(said_by[voice], k=rng.randint(*sizes))
-        parts.append(gap(0.1, 0.5))
+        parts, texts = [gap(0.1, 0.5)], []
         for utterance in drawn:
             sound = [utterance.waveform(), gap(0.05, 0.4)]
             if texts and sum(map(len, parts + sound)) > seconds * SAMPLE_RATE:
@@ -71,12 +71,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=8.0, help="the longest recording")
     parser.add_argument("--out", type=Path, default=Path("runs") / "joined")
     args = parser.parse_args()
+    if not 1 <= args.size[0] <= args.size[1]:
+        parser.error(f"--size {args.size[0]} {args.size[1]}: expected the fewest, then the most")
     try:
         utterances = load_sources(tuple(args.sources))
         heard = Counter(utterance.speaker for utterance in utterances)
-        utterances = [u for u in utterances if heard[u.speaker] > 1]
+        utterances = [u for u in utterances if u.speaker and heard[u.speaker] > 1]
         if not utterances:
-            raise ValueError("no voice has said two utterances: nothing to join")
+            raise ValueError("no voice that is named has said two utterances: nothing to join")
         manifest = write_joined(utterances, args.count, args.out, tuple(args.size), args.seconds)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

@@ -50,11 +50,17 @@ def test_join_keeps_to_one_voice_and_to_the_length_asked_for(digits, tmp_path):
     assert [u.speaker for u in joined] == ["ann", "bob"] * 10
     sizes = {len(u.text.split()) for u in joined}
     assert len(sizes) > 2 and max(u.duration for u in joined) <= 3
-    alone = tmp_path / "alone.jsonl"
-    alone.write_text(digits.read_text().splitlines()[0] + "\n")
-    done = run_script("benchmarks/join.py", alone, "--out", tmp_path / "none")
-    assert done.returncode == 1 and "nothing to join" in done.stderr
-    assert not (tmp_path / "none").exists()
+
+
+def test_what_cannot_be_joined_is_a_sentence(digits, tmp_path):
+    rows, manifest, out = digits.read_text().splitlines(), tmp_path / "some.jsonl", tmp_path / "out"
+    for text in (rows[0], "\n".join(rows).replace("ann", "").replace("bob", "")):
+        manifest.write_text(text + "\n")
+        done = run_script("benchmarks/join.py", manifest, "--out", out)
+        assert done.returncode == 1 and "nothing to join" in done.stderr
+    done = run_script("benchmarks/join.py", digits, "--size", 4, 2, "--out", out)
+    assert done.returncode == 2 and "--size 4 2: expected the fewest" in done.stderr
+    assert not out.exists()
 
 
 def test_digits_leaves_each_speaker_out(digits, corpus, tmp_path):
