@@ -34,7 +34,7 @@ from checkpoints import (
     read_safetensors,
     save_tensors,
 )
-from devices import inference_dtype, pick_device, recomputed
+from devices import convolve, inference_dtype, pick_device, recomputed
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
 from tokenizer import Tokenizer, is_looping, loop_start, repeated
@@ -124,7 +124,7 @@ class PositionalConv(nn.Module):
         self.conv = nn.Conv1d(D, D, width, padding=width // 2, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x.transpose(1, 2))
+        y = convolve(self.conv, x.transpose(1, 2))
         return F.gelu(y[..., : x.shape[1]]).transpose(1, 2)  # an even kernel gives one frame more
 
 
@@ -327,9 +327,8 @@ class Attention(nn.Module):
         v = self.v_proj(x).view(heads).transpose(1, 2)  # (B, K, S, head_dim)
         if cache is not None:
             k, v = cache.append(self.index, k, v)
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=mask is None and S > 1, enable_gqa=True
-        )
+        causal = mask is None and (cache is None or S > 1)  # a lone new position sees all of it
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=True)
         return self.o_proj(y.transpose(1, 2).reshape(B, S, -1))
 
 
@@ -542,8 +541,9 @@ class TinyAudio(nn.Module):
             if lora.r:
                 apply_lora(part, lora.targets, lora.r, lora.alpha, lora.dropout)
         before, after = cfg.prompt.split("<audio>")
-        self.prefix_ids = tokenizer.encode(before, start=True)
-        self.suffix_ids = tokenizer.encode(after)
+        prefix, suffix = tokenizer.encode(before, start=True), tokenizer.encode(after)
+        self.register_buffer("prefix_ids", torch.tensor(prefix).long().to(device), persistent=False)
+        self.register_buffer("suffix_ids", torch.tensor(suffix).long().to(device), persistent=False)
 
     def train(self, mode: bool = True) -> "TinyAudio":
         """Training mode for what is trained; the frozen models stay in eval mode."""
@@ -570,21 +570,19 @@ class TinyAudio(nn.Module):
 
     def encode(self, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
         """Waveforms (B, T), valid samples (B,) -> the audio tokens of each row, [(N, D), ...]."""
+        # First: to read a number from a GPU is to wait for all that it has been given to do.
+        counts = self.projector.token_length(self.encoder.frame_length(lengths)).tolist()
         hidden, frames = self.hear(waveforms, lengths)
         # The last stack of a short row must be completed with zeros, as when it is alone.
         keep = length_mask(frames, hidden.shape[1])
         if self.training and self.cfg.frame_dropout:
             keep = keep & (torch.rand(keep.shape, device=keep.device) >= self.cfg.frame_dropout)
         tokens = self.projector(hidden * keep[..., None])
-        counts = self.projector.token_length(frames).tolist()
         return [row[:count] for row, count in zip(tokens, counts, strict=True)]
-
-    def embed_ids(self, ids: list[int]) -> Tensor:
-        return self.decoder.embed(torch.tensor(ids, dtype=torch.long, device=self.device))
 
     def splice(self, audio: Tensor) -> Tensor:
         """The prompt around audio tokens (N, D) -> (S, D), the same to train and to transcribe."""
-        prefix, suffix = self.embed_ids(self.prefix_ids), self.embed_ids(self.suffix_ids)
+        prefix, suffix = map(self.decoder.embed, (self.prefix_ids, self.suffix_ids))
         return torch.cat((prefix, audio.to(prefix.dtype), suffix))
 
     def forward(self, batch) -> tuple[Tensor, Tensor]:
@@ -593,14 +591,14 @@ class TinyAudio(nn.Module):
         Targets are the text's tokens and the end token; the logits of all other positions are
         never computed.
         """
-        rows, labels = [], []
-        tokens = self.encode(batch.waveforms, batch.lengths)
-        for audio, text in zip(tokens, batch.texts, strict=True):
+        end, rows, labels = self.decoder.cfg.eos_token_ids[0], [], []
+        answers = [torch.tensor([*self.tokenizer.encode(text), end], device=self.device)
+                   for text in batch.texts]  # fmt: skip
+        for audio, answer in zip(self.encode(batch.waveforms, batch.lengths), answers, strict=True):
             prompt = self.splice(audio)
-            answer = [*self.tokenizer.encode(text), self.decoder.cfg.eos_token_ids[0]]
             # The prompt's last position predicts the first token of the answer, and so on.
-            rows.append(torch.cat((prompt, self.embed_ids(answer[:-1]))))
-            labels.append(torch.tensor([IGNORE] * (len(prompt) - 1) + answer, device=self.device))
+            rows.append(torch.cat((prompt, self.decoder.embed(answer[:-1]))))
+            labels.append(F.pad(answer, (len(prompt) - 1, 0), value=IGNORE))
         embeds = nn.utils.rnn.pad_sequence(rows, batch_first=True)
         labels = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORE)
         hidden = self.decoder(embeds)  # padding is on the right: causal attention never sees it

@@ -16,8 +16,8 @@ SPLICE, FORWARD = TinyAudio.splice, TinyAudio.forward  # the repository's own, w
 class Recorder:
     """In the decoder's place: keeps the embeddings it is fed and the labels of the loss."""
 
-    def __init__(self, end: int):
-        self.cfg = SimpleNamespace(eos_token_ids=(end,))
+    def __init__(self, embed, end: int):
+        self.embed, self.cfg = embed, SimpleNamespace(eos_token_ids=(end,))
 
     def __call__(self, embeds):
         self.embeds = embeds[0]
@@ -32,21 +32,21 @@ def reference(prefix, audio, suffix, answer_ids, embed):
     """What TinyAudio.forward gives its decoder for one utterance."""
     *text, end = answer_ids
 
-    def embed_ids(ids):  # the prompt's parts are embedded already
-        return ids if isinstance(ids, Tensor) else embed(torch.tensor(ids, dtype=torch.long))
+    def embed_ids(ids: Tensor) -> Tensor:  # the prompt's parts are embedded already
+        return ids if ids.is_floating_point() else embed(ids)
 
     model = SimpleNamespace(
-        prefix_ids=prefix, suffix_ids=suffix, embed_ids=embed_ids, device=prefix.device,
+        prefix_ids=prefix, suffix_ids=suffix, device=prefix.device,
         encode=lambda waveforms, lengths: [audio], splice=lambda audio: SPLICE(model, audio),
-        tokenizer=SimpleNamespace(encode=list), decoder=Recorder(end),
+        tokenizer=SimpleNamespace(encode=list), decoder=Recorder(embed_ids, end),
     )  # fmt: skip
     FORWARD(model, SimpleNamespace(waveforms=None, lengths=None, texts=[text]))
     return model.decoder.embeds, model.decoder.labels
 
 
 def arguments(model, audio, answer_ids):
-    prefix, suffix = model.embed_ids(model.prefix_ids), model.embed_ids(model.suffix_ids)
-    return prefix, audio, suffix, answer_ids, model.decoder.embed
+    embed = model.decoder.embed
+    return embed(model.prefix_ids), audio, embed(model.suffix_ids), answer_ids, embed
 
 
 def installed(piece):
