@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not inst
 from benchmarks.shapes import SHAPES
 from benchmarks.train_step import TOKENS_PER_SECOND, Spoken, build, draw_text
 from data import DataConfig, pad
-from devices import pick_device, precision, recompute_activations
+from devices import pick_device, precision, set_up_layers
 from plan import PlanConfig, memory
 from train import Config, TrainConfig, make_optimizer, train_step
 
@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--shapes", default="small", choices=SHAPES)
     parser.add_argument("--batch-seconds", type=float, default=60.0)
     parser.add_argument("--recompute", action="store_true", help="see train.recompute")
+    parser.add_argument("--compile", action="store_true", help="see train.compile")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
@@ -48,8 +49,7 @@ def main() -> int:
     dtype, autocast, scaler = precision(args.precision, device)
 
     model = build(args.shapes, device, dtype)
-    if args.recompute:
-        recompute_activations(model.layers)
+    set_up_layers(model.layers, args.compile, args.recompute)
     optimizer = make_optimizer(model, TrainConfig())
     rng, rows = random.Random(0), round(args.batch_seconds / SECONDS)
     vocabulary = SHAPES[args.shapes][1]["vocab_size"]
@@ -63,6 +63,7 @@ def main() -> int:
         there = sum(t.nbytes for t in (*model.parameters(), *states))
         measured = there + peak_on_cpu(step)
     else:
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         step()
         measured = torch.cuda.max_memory_allocated()
@@ -78,6 +79,8 @@ def main() -> int:
     planned = sum(parts.values())
     print(f"planned {planned / 1e9:.3f} GB, measured {measured / 1e9:.3f} GB: "
           f"{planned / measured:.2f} of it")  # fmt: skip
+    if device == "cuda":  # what PyTorch has taken of the card for them, gaps included
+        print(f"reserved {torch.cuda.max_memory_reserved() / 1e9:.3f} GB")
     return 0
 
 

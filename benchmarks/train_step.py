@@ -3,9 +3,11 @@
     python benchmarks/train_step.py [--shapes small] [--steps 8] [--batch-seconds 60] [--tflops 0]
 
 Usual: transformers' HubertModel and Qwen3ForCausalLM with peft, SDPA, autocast, random batches
-padded to their longest, logits at every position. Ours: batches of like length, logits at target
-positions. Both have the same weights, drawn at random, and draw from the same utterances, whose
-lengths are like LoquaciousSet's: 2 to 25 s, about 9 s on average. Needs tests/requirements.txt.
+padded to their longest, logits at every position; on a GPU also without cuDNN's attention. Ours:
+batches of like length, logits at target positions. Both have the same weights, drawn at random, and
+draw from the same utterances, whose lengths are like LoquaciousSet's: 2 to 25 s, about 9 s on
+average. Of a GPU's memory, what a step takes beside the weights is shown. Needs
+tests/requirements.txt.
 """
 
 import argparse
@@ -25,13 +27,15 @@ from audio import SAMPLE_RATE
 from benchmarks.shapes import SHAPES
 from checkpoints import HubertConfig, Qwen3Config
 from data import Batch, DataConfig, Utterance, pad, plan_batches
-from devices import pick_device, precision, recompute_activations
+from devices import pick_device, precision, set_up_layers
 from plan import PlanConfig, arithmetic
 from projector import AudioProjector
 from tinyaudio import IGNORE, Hubert, LoraConfig, ModelConfig, Qwen3, TinyAudio, normalise
 from train import Config, TrainConfig, make_optimizer, train_step
 
 TOKENS_PER_SECOND = 3.5  # of text
+WARMUP = 4  # steps before the timed ones
+WITHOUT_CUDNN = "usual, without cuDNN's attention"  # see devices.py
 
 
 class NumberTokenizer:
@@ -116,7 +120,7 @@ class Usual(nn.Module):
 
         def with_lora(model: nn.Module, part: nn.Module, lora: LoraConfig) -> nn.Module:
             state = {k: v for k, v in part.state_dict().items() if ".lora_" not in k}
-            found = model.load_state_dict(state, strict=False)
+            found = model.load_state_dict(state, strict=False, assign=True)  # held once
             extra = set(found.missing_keys) - {"masked_spec_embed", "lm_head.weight"}
             assert not extra and not found.unexpected_keys, found
             targets = list(lora.targets)
@@ -142,8 +146,8 @@ class Usual(nn.Module):
         counts = self.projector.token_length(frames).tolist()
         embed = self.qwen3.get_input_embeddings()
 
-        def embedded(ids: list[int]) -> Tensor:
-            return embed(torch.tensor(ids, device=device))
+        def embedded(ids: list[int] | Tensor) -> Tensor:
+            return embed(torch.as_tensor(ids, device=device))
 
         rows, labels = [], []
         for audio, count, text in zip(tokens, counts, batch.texts, strict=True):
@@ -177,15 +181,17 @@ class Clock:
     seconds: float = 0.0
     audio: float = 0.0
     padded: float = 0.0
+    rows: int = 0
+    peak: int = 0  # bytes on a GPU, beside those that were there before
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default="small", choices=SHAPES)
-    parser.add_argument("--steps", type=int, default=8, help="timed steps of each; two more before")
+    parser.add_argument("--steps", type=int, default=8, help="timed steps of each")
     parser.add_argument("--batch-seconds", type=float, default=60.0)
     parser.add_argument("--recompute", action="store_true", help="ours; see train.recompute")
-    parser.add_argument("--compile", action="store_true", help="torch.compile our layers")
+    parser.add_argument("--compile", action="store_true", help="ours; see train.compile")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--tflops", type=float, default=0, help="the device's peak")
@@ -194,11 +200,7 @@ def main() -> int:
     dtype, autocast, scaler = precision(args.precision, device)
     rng = random.Random(0)
     ours = build(args.shapes, device, dtype)
-    if args.recompute:
-        recompute_activations(ours.layers)
-    if args.compile:
-        for layer in ours.layers:
-            layer.compile(dynamic=True)
+    set_up_layers(ours.layers, args.compile, args.recompute)
     usual = Usual(ours, args.shapes, device, dtype).train()
     pairs = draw_utterances(2000, SHAPES[args.shapes][1]["vocab_size"], rng)
     batches = {
@@ -210,45 +212,69 @@ def main() -> int:
         "ours": make_optimizer(ours, TrainConfig()),
         "usual": torch.optim.AdamW([p for p in usual.parameters() if p.requires_grad]),
     }
+    if device == "cuda":
+        for kinds in (models, batches, optimizers):
+            kinds[WITHOUT_CUDNN] = kinds["usual"]
     clocks = {name: Clock() for name in models}
-    for step in range(args.steps + 2):
-        for name, model in models.items():  # in turns: what else the machine does hits both
+    for step in range(WARMUP + args.steps):
+        for name, model in list(models.items()):  # in turns: what else the machine does hits all
+            torch.backends.cuda.enable_cudnn_sdp(name == "usual")  # PyTorch's own choice; not ours
             chosen = batches[name][step]
             batch = pad([u.waveform() for u in chosen], [u.text for u in chosen]).to(device)
-            synchronise(device)
+            held = synchronise(device)
             started = time.perf_counter()
-            train_step(model, [batch], optimizers[name], autocast, scaler, 1.0)
-            synchronise(device)
-            if step >= 2:
+            try:
+                train_step(model, [batch], optimizers[name], autocast, scaler, 1.0)
+            except torch.OutOfMemoryError:
+                del models[name]
+                torch.cuda.empty_cache()
+                continue
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if step >= WARMUP:
                 clock = clocks[name]
                 clock.seconds += time.perf_counter() - started
+                if device == "cuda":
+                    clock.peak = max(clock.peak, torch.cuda.max_memory_allocated() - held)
                 clock.audio += batch.seconds
+                clock.rows += len(chosen)
                 clock.padded += batch.waveforms.numel() / SAMPLE_RATE
-    report(args, clocks, ours)
+    report(args, {name: clocks[name] for name in models}, ours)
+    for name in clocks.keys() - models.keys():
+        print(f"{name}: out of memory")
     return 0
 
 
 def report(args, clocks: dict[str, Clock], ours: TinyAudio) -> None:
-    print("| step | audio h per h | padding | seconds a step | of the peak |")
-    print("|---|---|---|---|---|")
+    print("| step | audio h per h | padding | seconds a step | of the peak | memory |")
+    print("|---|---|---|---|---|---|")
     for name, clock in clocks.items():
         cfg = Config(
             data=DataConfig(batch_seconds=clock.audio / args.steps),
-            plan=PlanConfig(tokens_per_second=TOKENS_PER_SECOND),
+            plan=PlanConfig(
+                tokens_per_second=TOKENS_PER_SECOND, utterance_seconds=clock.audio / clock.rows
+            ),
         )
         # Work that serves the result: none for padding, none twice.
         rate = args.steps * arithmetic(ours, cfg) / clock.seconds
         share = f"{rate / args.tflops / 1e12:.1%}" if args.tflops else f"{rate / 1e9:.0f} GFLOP/s"
         speed, padding = clock.audio / clock.seconds, 1 - clock.audio / clock.padded
         seconds = clock.seconds / args.steps
-        print(f"| {name} | {speed:.1f} | {padding:.1%} | {seconds:.3f} | {share} |")
-    one, other = clocks["ours"], clocks["usual"]
-    print(f"ours / usual: {one.audio / one.seconds / (other.audio / other.seconds):.2f}x")
+        memory = f"{clock.peak / 1e9:.1f} GB" if clock.peak else "not measured"
+        print(f"| {name} | {speed:.1f} | {padding:.1%} | {seconds:.3f} | {share} | {memory} |")
+    mine = clocks.pop("ours")
+    for name, clock in clocks.items():
+        ratio = mine.audio / mine.seconds / (clock.audio / clock.seconds)
+        print(f"ours / {name}: {ratio:.2f}x")
 
 
-def synchronise(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+def synchronise(device: str) -> int:
+    """Wait for a GPU, and count its memory's peak from what it holds now, in bytes."""
+    if device != "cuda":
+        return 0
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    return torch.cuda.memory_allocated()
 
 
 if __name__ == "__main__":

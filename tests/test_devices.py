@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from devices import inference_dtype, pick_device, precision
+from devices import convolve_by_fft, inference_dtype, pick_device, precision
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,18 @@ def test_fp16_scales_its_loss():
     frozen, autocast, scaler = precision("fp16", "cpu")
     assert frozen == torch.float32 and autocast.fast_dtype == torch.float16 and scaler.is_enabled()
     assert inference_dtype("cpu") == torch.float32 and inference_dtype("mps") == torch.bfloat16
+
+
+@pytest.mark.parametrize("T", [37, 511, 512])
+@pytest.mark.parametrize(("kernel", "groups"), [(128, 16), (15, 4), (16, 1)])
+def test_the_convolution_theorem_holds(kernel, groups, T):
+    """What a GPU does in the positional convolution's place is the convolution."""
+    conv = torch.nn.Conv1d(64, 32, kernel, padding=kernel // 2, groups=groups)
+    x = torch.randn(2, 64, T)
+    torch.testing.assert_close(convolve_by_fft(conv, x), conv(x), rtol=1e-5, atol=1e-5)
+    conv, x = conv.bfloat16(), x.bfloat16()
+    torch.testing.assert_close(convolve_by_fft(conv, x), conv(x), rtol=2e-2, atol=2e-2)
+
+
+def test_no_attention_plans_anew_for_every_shape():
+    assert not torch.backends.cuda.cudnn_sdp_enabled()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,12 +12,13 @@ import torch
 from conftest import ROOT
 from stand_in_hub import stand_in_hub
 from test_tinyaudio import PAIR, make, noises, trained
+from torch._dynamo.utils import counters
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.shapes import HUBERT_LARGE, HUBERT_XLARGE, QWEN3_0_6B, QWEN3_8B
 from data import DataConfig, pad
-from devices import formats, recompute_activations
+from devices import formats, set_up_layers
 from plan import PlanConfig, activations, arithmetic, memory, planned_batch
 from tinyaudio import LoraConfig, ModelConfig, TinyAudio
 from train import Config, TrainConfig
@@ -77,29 +79,47 @@ def test_arithmetic_is_what_pytorch_counts(shape, again):
     # The counter does not know the CPU's fused attention.
     if again:
         cfg = replace(cfg, train=TrainConfig(recompute=True))
-        recompute_activations(model.layers)
+        set_up_layers(model.layers, compile=False, recompute=True)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(batch)[0].backward()
     assert arithmetic(model, cfg) == pytest.approx(counter.get_total_flops(), rel=0.05)
 
 
-def test_recomputing_changes_no_text():
+def test_how_layers_run_changes_no_text():
     model = make()
     before = model.transcribe(noises(1.0, 2.5))
-    recompute_activations(model.layers)
+    set_up_layers(model.layers, compile=True, recompute=True)
+    counters.clear()
     assert model.transcribe(noises(1.0, 2.5)) == before
+    assert not counters["stats"]  # decoding compiles nothing
 
 
-def test_recomputing_changes_no_gradient():
+@pytest.mark.parametrize(
+    ("compile", "recompute"), [(False, True), (True, False), (True, True)],
+    ids=["recompute", "compile", "both"],
+)  # fmt: skip
+def test_how_layers_run_changes_no_gradient(compile, recompute):
+    if compile and not shutil.which("g++"):
+        pytest.skip("no C++ compiler on this machine")
+    torch.compiler.reset()
+    counters.clear()
     model, batch = make().train(), pad(noises(1.0, 2.5), ["seven", TEXT])
     gradients = []
     for _ in range(2):
         model(batch)[0].backward()
         gradients.append([p.grad.clone() for p in trained(model).values()])
         model.zero_grad()
-        recompute_activations(model.layers)
+        set_up_layers(model.layers, compile, recompute)
     for kept, again in zip(*gradients, strict=True):
-        torch.testing.assert_close(again, kept)
+        torch.testing.assert_close(again, kept, rtol=1e-4, atol=1e-5 if compile else 0)
+    if compile:  # layers of a kind share a compilation; HuBERT's first hears what needs no gradient
+        assert 0 < counters["stats"]["unique_graphs"] <= 3, counters["stats"]
+
+
+def test_compiling_without_a_compiler_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ValueError, match=r"train\.compile needs a C compiler: install gcc"):
+        set_up_layers(make().layers, compile=True, recompute=False)
 
 
 def test_recomputing_keeps_less():
