@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 from torch.nn.utils.parametrize import remove_parametrizations
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
@@ -178,6 +179,7 @@ def random_batches(pairs: list, batch_seconds: float, rng: random.Random) -> lis
 
 @dataclass
 class Clock:
+    steps: int = 0
     seconds: float = 0.0
     audio: float = 0.0
     padded: float = 0.0
@@ -221,7 +223,7 @@ def main() -> int:
             torch.backends.cuda.enable_cudnn_sdp(name == "usual")  # PyTorch's own choice; not ours
             chosen = batches[name][step]
             batch = pad([u.waveform() for u in chosen], [u.text for u in chosen]).to(device)
-            held = synchronise(device)
+            held, compiled = synchronise(device), counters["stats"]["unique_graphs"]
             started = time.perf_counter()
             try:
                 train_step(model, [batch], optimizers[name], autocast, scaler, 1.0)
@@ -231,17 +233,22 @@ def main() -> int:
                 continue
             if device == "cuda":
                 torch.cuda.synchronize()
-            if step >= WARMUP:
+            # A step in which torch.compile met a new kind of shape is not like those after it.
+            if step >= WARMUP and compiled == counters["stats"]["unique_graphs"]:
                 clock = clocks[name]
+                clock.steps += 1
                 clock.seconds += time.perf_counter() - started
                 if device == "cuda":
                     clock.peak = max(clock.peak, torch.cuda.max_memory_allocated() - held)
                 clock.audio += batch.seconds
                 clock.rows += len(chosen)
                 clock.padded += batch.waveforms.numel() / SAMPLE_RATE
-    report(args, {name: clocks[name] for name in models}, ours)
     for name in clocks.keys() - models.keys():
         print(f"{name}: out of memory")
+    if not all(clocks[name].steps for name in models):
+        print("torch.compile was at work in every step: more --steps are needed", file=sys.stderr)
+        return 1
+    report(args, {name: clocks[name] for name in models}, ours)
     return 0
 
 
@@ -250,16 +257,16 @@ def report(args, clocks: dict[str, Clock], ours: TinyAudio) -> None:
     print("|---|---|---|---|---|---|")
     for name, clock in clocks.items():
         cfg = Config(
-            data=DataConfig(batch_seconds=clock.audio / args.steps),
+            data=DataConfig(batch_seconds=clock.audio / clock.steps),
             plan=PlanConfig(
                 tokens_per_second=TOKENS_PER_SECOND, utterance_seconds=clock.audio / clock.rows
             ),
         )
         # Work that serves the result: none for padding, none twice.
-        rate = args.steps * arithmetic(ours, cfg) / clock.seconds
+        rate = clock.steps * arithmetic(ours, cfg) / clock.seconds
         share = f"{rate / args.tflops / 1e12:.1%}" if args.tflops else f"{rate / 1e9:.0f} GFLOP/s"
         speed, padding = clock.audio / clock.seconds, 1 - clock.audio / clock.padded
-        seconds = clock.seconds / args.steps
+        seconds = clock.seconds / clock.steps
         memory = f"{clock.peak / 1e9:.1f} GB" if clock.peak else "not measured"
         print(f"| {name} | {speed:.1f} | {padding:.1%} | {seconds:.3f} | {share} | {memory} |")
     mine = clocks.pop("ours")
