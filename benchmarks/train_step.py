@@ -122,6 +122,7 @@ class Usual(nn.Module):
         def with_lora(model: nn.Module, part: nn.Module, lora: LoraConfig) -> nn.Module:
             state = {k: v for k, v in part.state_dict().items() if ".lora_" not in k}
             found = model.load_state_dict(state, strict=False, assign=True)  # held once
+            model.tie_weights()
             extra = set(found.missing_keys) - {"masked_spec_embed", "lm_head.weight"}
             assert not extra and not found.unexpected_keys, found
             targets = list(lora.targets)
