@@ -94,26 +94,16 @@ def test_how_layers_run_changes_no_text():
     assert not counters["stats"]  # decoding compiles nothing
 
 
-@pytest.mark.parametrize(
-    ("compile", "recompute"), [(False, True), (True, False), (True, True)],
-    ids=["recompute", "compile", "both"],
-)  # fmt: skip
-def test_how_layers_run_changes_no_gradient(compile, recompute):
-    if compile and not shutil.which("g++"):
-        pytest.skip("no C++ compiler on this machine")
-    torch.compiler.reset()
-    counters.clear()
+def test_recomputing_changes_no_gradient():
     model, batch = make().train(), pad(noises(1.0, 2.5), ["seven", TEXT])
     gradients = []
     for _ in range(2):
         model(batch)[0].backward()
         gradients.append([p.grad.clone() for p in trained(model).values()])
         model.zero_grad()
-        set_up_layers(model.layers, compile, recompute)
+        set_up_layers(model.layers, compile=False, recompute=True)
     for kept, again in zip(*gradients, strict=True):
-        torch.testing.assert_close(again, kept, rtol=1e-4, atol=1e-5 if compile else 0)
-    if compile:  # layers of a kind share a compilation; HuBERT's first hears what needs no gradient
-        assert 0 < counters["stats"]["unique_graphs"] <= 3, counters["stats"]
+        torch.testing.assert_close(again, kept)
 
 
 def test_compiling_without_a_compiler_is_one_sentence(monkeypatch):
