@@ -224,7 +224,7 @@ def main() -> int:
             torch.backends.cuda.enable_cudnn_sdp(name == "usual")  # PyTorch's own choice; not ours
             chosen = batches[name][step]
             batch = pad([u.waveform() for u in chosen], [u.text for u in chosen]).to(device)
-            held, compiled = synchronise(device), counters["stats"]["unique_graphs"]
+            held, compiled = start_counting(device), counters["stats"]["unique_graphs"]
             started = time.perf_counter()
             try:
                 train_step(model, [batch], optimizers[name], autocast, scaler, 1.0)
@@ -232,20 +232,20 @@ def main() -> int:
                 del models[name]
                 torch.cuda.empty_cache()
                 continue
-            if device == "cuda":
-                torch.cuda.synchronize()
+            peak = finish(device)
             # A step in which torch.compile met a new kind of shape is not like those after it.
             if step >= WARMUP and compiled == counters["stats"]["unique_graphs"]:
                 clock = clocks[name]
                 clock.steps += 1
                 clock.seconds += time.perf_counter() - started
-                if device == "cuda":
-                    clock.peak = max(clock.peak, torch.cuda.max_memory_allocated() - held)
+                clock.peak = max(clock.peak, peak - held)
                 clock.audio += batch.seconds
                 clock.rows += len(chosen)
                 clock.padded += batch.waveforms.numel() / SAMPLE_RATE
     for name in clocks.keys() - models.keys():
         print(f"{name}: out of memory")
+    if "ours" not in models:
+        return 1
     if not all(clocks[name].steps for name in models):
         print("torch.compile was at work in every step: more --steps are needed", file=sys.stderr)
         return 1
@@ -276,13 +276,20 @@ def report(args, clocks: dict[str, Clock], ours: TinyAudio) -> None:
         print(f"ours / {name}: {ratio:.2f}x")
 
 
-def synchronise(device: str) -> int:
-    """Wait for a GPU, and count its memory's peak from what it holds now, in bytes."""
+def start_counting(device: str) -> int:
+    """Count a GPU's peak of memory from now on: the bytes that it holds already."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+    return finish(device)
+
+
+def finish(device: str) -> int:
+    """Wait for a GPU; the peak of its memory in bytes. 0 on a CPU."""
     if device != "cuda":
         return 0
     torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    return torch.cuda.memory_allocated()
+    return torch.cuda.max_memory_allocated()
 
 
 if __name__ == "__main__":

@@ -85,7 +85,8 @@ def test_arithmetic_is_what_pytorch_counts(shape, again):
     assert arithmetic(model, cfg) == pytest.approx(counter.get_total_flops(), rel=0.05)
 
 
-def test_how_layers_run_changes_no_text():
+def test_how_layers_run_changes_no_text(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: name)  # no compiler is needed: see below
     model = make()
     before = model.transcribe(noises(1.0, 2.5))
     set_up_layers(model.layers, compile=True, recompute=True)
