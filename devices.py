@@ -97,7 +97,7 @@ def convolve_by_fft(conv: nn.Conv1d, x: Tensor) -> Tensor:
 
 
 def set_up_layers(layers: list[nn.Module], compile: bool, recompute: bool) -> None:
-    """How layers are run in training. Raises ValueError where there is no compiler.
+    """How layers are run in training. Raises ValueError where compiling cannot succeed.
 
     compile: torch.compile fuses what a layer does, one pass over memory for many. Layers of a kind
     share a compilation, for any length. Decoding stays as it is: its shapes change at every token.
@@ -106,6 +106,10 @@ def set_up_layers(layers: list[nn.Module], compile: bool, recompute: bool) -> No
     """
     if compile and not any(map(shutil.which, ("gcc", "clang", "cl"))):
         raise ValueError("train.compile needs a C compiler: install gcc or clang")
+    if compile and " " in torch.__file__ and not next(layers[0].parameters()).is_cuda:
+        # Its commands for a CPU do not quote paths (torch 2.11).
+        folder = Path(torch.__file__).parent
+        raise ValueError(f"train.compile: not from a path with a space, {folder}")
     for layer in layers:
         if compile:
             compiled = torch.compile(layer.forward, dynamic=True)
