@@ -165,10 +165,11 @@ def read_manifest(path: Path) -> list[Utterance]:
     return utterances
 
 
-def write_manifest(path: Path, rows: list[dict]) -> Path:
-    """What `read_manifest` reads: a JSON object a line. Returns the path."""
+def write_jsonl(path: Path, rows: list[dict]) -> Path:
+    """A JSON object a line: a manifest for `read_manifest`, or results. Returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8")
     return path
 
 

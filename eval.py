@@ -18,7 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from audio import SAMPLE_RATE
-from data import Problems, Utterance, load_source, normalise_text
+from ctc import JointTinyAudio
+from data import Problems, Utterance, load_source, normalise_text, write_jsonl
 from tinyaudio import DEFAULT_MODEL, TinyAudio
 
 TEST_SET = "espeak:test:300"  # unseen sentences in unseen voices
@@ -122,7 +123,8 @@ def evaluate(
     problems.report("evaluation")
     if not results:
         raise ValueError("none of the utterances can be read")
-    summary = summarise(results) | {"normalizer": normalizer, "beams": beams}
+    how = {"normalizer": normalizer, "beams": beams, "ctc": isinstance(model, JointTinyAudio)}
+    summary = summarise(results) | how
     summary["rtfx"] = summary["audio_seconds"] / elapsed
     return results, summary
 
@@ -169,9 +171,7 @@ def summarise(results: list[dict]) -> dict:
 
 def write_results(folder: Path, results: list[dict], summary: dict) -> None:
     """results.jsonl and summary.json in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "results.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(result, ensure_ascii=False) + "\n" for result in results)
+    write_jsonl(folder / "results.jsonl", results)
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
@@ -182,6 +182,7 @@ def main() -> int:
     parser.add_argument("--out", help="folder for the results; default: the model's, or runs/eval")
     parser.add_argument("--normalizer", default="whisper", choices=NORMALIZERS)
     parser.add_argument("--beams", type=int, default=1)
+    parser.add_argument("--ctc", action="store_true", help="the encoder's letters judge the beam")
     parser.add_argument("--limit", type=int, help="score the first so many utterances only")
     parser.add_argument("--device", help="cuda, mps or cpu; default: the fastest there is")
     parser.add_argument("--compare", nargs=2, metavar="RESULTS", help="compare two results.jsonl")
@@ -194,7 +195,7 @@ def main() -> int:
             print(report.compare(*args.compare))
             return 0
         utterances = load_source(args.data)[: args.limit]
-        model = TinyAudio.from_pretrained(args.model, args.device)
+        model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
         results, summary = evaluate(model, utterances, args.normalizer, args.beams)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

@@ -37,14 +37,14 @@ from checkpoints import (
     read_tensors,
     restore_optimizer,
 )
-from data import Batches, DataConfig, load_source, load_sources, pad
+from ctc import HubertCTC
+from data import Batches, DataConfig, load_source, load_sources
 from devices import pick_device
 from eval import cer, wer
 from synthesis import sentences
 from tinyaudio import (
     IGNORE,
     QWEN3_PROMPT,
-    Hubert,
     HubertConfig,
     Qwen3,
     Qwen3Config,
@@ -99,17 +99,14 @@ def set_rate(optimizer, peak: float, step: int, steps: int, warmup: int) -> None
         settings["lr"] = peak * share
 
 
-def hubert_ctc(folder: Path | None = None) -> nn.ModuleDict:
-    """An encoder with its letter layer: random, or as `save_hubert` wrote it to `folder`."""
-    model = nn.ModuleDict({
-        "hubert": Hubert(HUBERT), "lm_head": nn.Linear(HUBERT.hidden_size, len(ALPHABET))
-    })  # fmt: skip
+def hubert_ctc(folder: Path | None = None) -> HubertCTC:
+    """An encoder with its letters, to be trained: random, or as `save_hubert` wrote it."""
+    model = HubertCTC(HUBERT, ALPHABET)
     initialise(model)
-    mask_embedding = nn.Parameter(torch.rand(HUBERT.hidden_size))
-    model["hubert"].register_parameter("masked_spec_embed", mask_embedding)
+    model.masked_spec_embed = nn.Parameter(torch.rand(HUBERT.hidden_size))
     if folder is not None:
-        state = {key: tensor.float() for key, tensor in read_tensors(folder)}
-        fuse_weight_norm(state, "hubert.")
+        state = {k.removeprefix("hubert."): tensor.float() for k, tensor in read_tensors(folder)}
+        fuse_weight_norm(state)
         model.load_state_dict(state)
     return model
 
@@ -158,9 +155,9 @@ def train_hubert(
         torch.manual_seed(seed * steps + step)  # masks: the same after an interruption
         set_rate(optimizer, lr, step, steps, warmup=500)
         batch = batch.to(device)
-        targets = [encode_letters(text) for text in batch.texts]
+        targets = [model.encode(text) for text in batch.texts]
         with torch.autocast(device, torch.bfloat16):
-            logits, frames = ctc_logits(model, batch.waveforms, batch.lengths, mask=True)
+            logits, frames = ctc_logits(model, batch.waveforms, batch.lengths)
         loss = F.ctc_loss(
             logits.float().log_softmax(-1).transpose(0, 1), torch.cat(targets).to(device), frames,
             torch.tensor([len(t) for t in targets], device=device), zero_infinity=True,
@@ -176,7 +173,8 @@ def train_hubert(
             print(f"hubert step {step}/{steps}  loss {mean:.3f}  {seconds:.0f} s", flush=True)
         if step % SAVE_EVERY == 0 or step == steps:
             for source, utterances in held_out.items():
-                refs, hyps = [u.text for u in utterances], transcribe_ctc(model, utterances)
+                refs = [u.text for u in utterances]
+                hyps = [model.transcribe(u.waveform()) for u in utterances]
                 rates = f"WER {wer(refs, hyps):.2%}  CER {cer(refs, hyps):.2%}"
                 print(f"hubert on {source}: {rates}", flush=True)
             save_hubert(model, folder)
@@ -209,39 +207,21 @@ def load_progress(folder: Path, model: nn.Module, optimizer) -> tuple[int, dict]
     return progress["step"], progress["cursor"]
 
 
-def ctc_logits(model: nn.ModuleDict, waveforms: Tensor, lengths: Tensor, mask: bool = False):
-    """Waveforms (B, T) -> letter logits (B, F, V), frames (B,)."""
-    hubert = model["hubert"]
-    x, frames = hubert.feature_extractor(normalise(waveforms, lengths), lengths)
-    x = hubert.feature_projection(x)
-    if mask:  # spans of 10 frames, as HuBERT hides them, on average a tenth of all frames
-        starts = (torch.rand(x.shape[:2], device=x.device) < 0.01).float()[:, None]
-        spans = F.max_pool1d(F.pad(starts, (9, 0)), 10, stride=1)[:, 0] > 0
-        x = torch.where(spans[..., None], hubert.masked_spec_embed.to(x.dtype), x)
-    return model["lm_head"](hubert.encoder(x, frames)), frames
+def ctc_logits(model: HubertCTC, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Waveforms (B, T) -> letter logits (B, F, V), frames (B,); what is hidden must be guessed."""
+    x, frames = model.feature_extractor(normalise(waveforms, lengths), lengths)
+    x = model.feature_projection(x)
+    # Spans of 10 frames, as HuBERT hides them, on average a tenth of all frames.
+    starts = (torch.rand(x.shape[:2], device=x.device) < 0.01).float()[:, None]
+    spans = F.max_pool1d(F.pad(starts, (9, 0)), 10, stride=1)[:, 0] > 0
+    x = torch.where(spans[..., None], model.masked_spec_embed.to(x.dtype), x)
+    return model.lm_head(model.encoder(x, frames)), frames
 
 
-def encode_letters(text: str) -> Tensor:
-    letters = [ALPHABET.index(c) for c in text.upper().replace(" ", "|") if c in ALPHABET]
-    return torch.tensor(letters)
-
-
-@torch.inference_mode()
-def transcribe_ctc(model: nn.ModuleDict, utterances) -> list[str]:
-    """Greedy CTC: the best letter of each frame, repeats joined, blanks dropped."""
-    texts = []
-    for utterance in utterances:
-        batch = pad([utterance.waveform()], [utterance.text]).to(next(model.parameters()).device)
-        logits, frames = ctc_logits(model, batch.waveforms, batch.lengths)
-        best = logits[0, : frames[0]].argmax(-1).tolist()
-        letters = [ALPHABET[k] for k, _ in itertools.groupby(best) if k]
-        texts.append(" ".join("".join(letters).replace("|", " ").lower().split()))
-    return texts
-
-
-def save_hubert(model: nn.ModuleDict, folder: Path) -> None:
+def save_hubert(model: HubertCTC, folder: Path) -> None:
     """Write a HubertForCTC checkpoint in bfloat16, with what transformers' processor needs."""
-    state = {k: v.to("cpu", torch.bfloat16) for k, v in model.state_dict().items()}
+    state = {k if k.startswith("lm_head.") else f"hubert.{k}": v.to("cpu", torch.bfloat16)
+             for k, v in model.state_dict().items()}  # fmt: skip
     # The published files hold the positional convolution weight-normed: w = g v / |v|.
     v = state.pop("hubert.encoder.pos_conv_embed.conv.weight")
     g = v.float().norm(dim=(0, 1), keepdim=True).to(v.dtype)

@@ -17,9 +17,10 @@ from eval import RESAMPLES, align, errors
 from lora import lora_layers
 
 
-def search_name(beams: int) -> str:
+def search_name(summary: dict) -> str:
     """How texts were found; a rate is named by it."""
-    return f"beam {beams}" if beams > 1 else "greedy"
+    beams = f"beam {summary['beams']}" if summary["beams"] > 1 else "greedy"
+    return f"{beams} with CTC" if summary.get("ctc") else beams
 
 
 def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str:
@@ -28,7 +29,7 @@ def evaluation_report(results: list[dict], summary: dict, worst: int = 5) -> str
     if s["words"]:
         lines += [
             f"WER {s['wer']:.2%}  (95 % interval {s['wer_low']:.2%} to {s['wer_high']:.2%})   "
-            f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}, " + search_name(s["beams"]),
+            f"CER {s['cer']:.2%}   normaliser: {s['normalizer']}, " + search_name(s),
             f"  {s['substitutions']} substitutions, {s['deletions']} deletions, {s['insertions']} "
             f"insertions in {s['words']} words, {s['utterances']} utterances, "
             f"{s['audio_seconds'] / 60:.1f} minutes of audio, {s['rtfx']:.0f}x real time",
@@ -107,7 +108,7 @@ def how_scored(path: str) -> tuple[str | None, str]:
     """The normaliser and the search of a result file, by the summary.json beside it, if any."""
     beside = Path(path).with_name("summary.json")
     summary = json.loads(beside.read_text()) if beside.is_file() else {}
-    search = search_name(summary["beams"]) if "beams" in summary else "search unknown"
+    search = search_name(summary) if "beams" in summary else "search unknown"
     return summary.get("normalizer"), search
 
 

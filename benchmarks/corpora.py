@@ -9,13 +9,15 @@ name the recordings where they lie. The download is the unpacked archive as its 
     fsdd             github.com/Jakobovski/free-spoken-digit-dataset
     noise            github.com/karolpiczak/ESC-50, of it the ten classes of ESC-10
 
-or any folder that holds manifests (*.jsonl) with the same fields.
+or any folder that holds manifests (*.jsonl) with the same fields. Of noise there are *-pieces.jsonl
+too: what is to be silent on noise has to have heard it in every length.
 """
 
 import argparse
 import csv
 import json
 import os
+import random
 import re
 import sys
 import zlib
@@ -25,7 +27,7 @@ from pathlib import Path
 import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
-from data import write_manifest
+from data import write_jsonl
 
 
 def an4(folder: Path) -> Iterator[dict]:
@@ -104,6 +106,16 @@ def split_of(corpus: str, row: dict) -> str:
     return "dev" if row["split"] == "train" and one_in(10, row["speaker"]) else row["split"]
 
 
+def pieces(rows: list[dict], copies: int = 3, seconds: tuple = (0.5, 4.0)) -> list[dict]:
+    """Stretches of each recording, their length and place drawn at random."""
+    rng, drawn = random.Random(0), []
+    for row in rows * copies:
+        length = round(min(rng.uniform(*seconds), row["duration"]), 2)
+        offset = round(rng.uniform(0, row["duration"] - length), 2)
+        drawn.append(row | {"offset": offset, "duration": length})
+    return drawn
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", choices=CORPORA)
@@ -125,8 +137,10 @@ def main() -> int:
     if not splits:
         print(f"{args.download}: holds no recordings of {args.corpus}", file=sys.stderr)
         return 1
+    if args.corpus == "noise":
+        splits |= {f"{split}-pieces": pieces(rows) for split, rows in splits.items()}
     for split, rows in splits.items():
-        path = write_manifest(folder / f"{split}.jsonl", rows)
+        path = write_jsonl(folder / f"{split}.jsonl", rows)
         hours = sum(row["duration"] for row in rows) / 3600
         print(f"{path}: {len(rows)} recordings, {hours:.2f} h")
     return 0

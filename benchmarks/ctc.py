@@ -10,25 +10,23 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from ctc import HubertCTC
 from data import load_source
 from eval import cer, wer
-from pretrain import MODELS, hubert_ctc, transcribe_ctc
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+")
-    parser.add_argument("--encoder", type=Path, default=MODELS / "tiny-hubert")
+    parser.add_argument("--encoder", default="models/tiny-hubert", help="folder or Hub id")
     parser.add_argument("--limit", type=int, help="score the first so many utterances only")
     args = parser.parse_args()
     try:
-        try:
-            model = hubert_ctc(args.encoder).eval()
-        except RuntimeError as error:  # of load_state_dict
-            raise ValueError(f"{args.encoder}: not of pretrain.py's size. {error}") from None
+        model = HubertCTC.from_pretrained(args.encoder)
         for source in args.data:
             utterances = load_source(source)[: args.limit]
-            refs, hyps = [u.text for u in utterances], transcribe_ctc(model, utterances)
+            refs = [u.text for u in utterances]
+            hyps = [model.transcribe(u.waveform()) for u in utterances]
             print(f"{source}: {len(refs)} utterances, "
                   f"WER {wer(refs, hyps):.2%}, CER {cer(refs, hyps):.2%}")  # fmt: skip
     except (OSError, ValueError) as error:

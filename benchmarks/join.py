@@ -17,7 +17,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from audio import SAMPLE_RATE
-from data import Utterance, load_sources, write_manifest
+from data import Utterance, load_sources, write_jsonl
 
 
 def write_joined(
@@ -60,7 +60,7 @@ def write_joined(
             "audio": name, "text": " ".join(texts), "speaker": voice,
             "duration": len(waveform) / SAMPLE_RATE,
         })  # fmt: skip
-    return write_manifest(folder / "manifest.jsonl", rows)
+    return write_jsonl(folder / "manifest.jsonl", rows)
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from benchmarks.runs import run_training, word_errors
-from data import Utterance, load_source, write_manifest
+from data import Utterance, load_source, write_jsonl
 from tinyaudio import DEFAULT_MODEL
 
 SHARE = 0.6  # of a speaker's recordings is learned from
@@ -44,10 +44,10 @@ def main() -> int:
             own = [u for u in utterances if u.speaker == speaker]
             others = [u for u in utterances if u.speaker != speaker]
             known = round(len(own) * SHARE)
-            train = write_manifest(args.out / f"{speaker}-train.jsonl", rows_of(own[:known]))
+            train = write_jsonl(args.out / f"{speaker}-train.jsonl", rows_of(own[:known]))
             tests = [
-                write_manifest(args.out / f"{speaker}-test.jsonl", rows_of(own[known:])),
-                write_manifest(args.out / f"{speaker}-others.jsonl", rows_of(others)),
+                write_jsonl(args.out / f"{speaker}-test.jsonl", rows_of(own[known:])),
+                write_jsonl(args.out / f"{speaker}-others.jsonl", rows_of(others)),
             ]
             run, started = args.out / speaker, time.time()
             values = {"data.train": train, "train.init": args.model, "train.out": run}

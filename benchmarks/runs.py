@@ -11,10 +11,10 @@ from tinyaudio import TinyAudio
 ROOT = Path(__file__).parents[1]
 
 
-def word_errors(model: str | Path, sources: tuple, beams: int = 1) -> float:
+def word_errors(model: str | Path, sources: tuple, beams: int = 1, kind=TinyAudio) -> float:
     """WER of a saved model on manifests or other sources, words as they stand."""
     utterances = load_sources(tuple(map(str, sources)))
-    return evaluate(TinyAudio.from_pretrained(model), utterances, "none", beams)[1]["raw_wer"]
+    return evaluate(kind.from_pretrained(model), utterances, "none", beams)[1]["raw_wer"]
 
 
 def run_training(config: str, *overrides: str) -> None:

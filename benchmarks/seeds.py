@@ -2,7 +2,8 @@
 
     python benchmarks/seeds.py --config configs/an4.yaml [--seeds 5] [key.path=value ...]
 
-Each run is scored once on the config's data.test, words as they stand, greedily and with beams.
+Each run is scored once on the config's data.test, words as they stand: greedily, with beams, and
+with the encoder's letters judging the beams (ctc.py).
 What is printed for one changed key against none is what that ingredient gives.
 """
 
@@ -15,6 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 import configs
 from benchmarks.runs import run_training, word_errors
+from ctc import JointTinyAudio
+from tinyaudio import TinyAudio
 from train import Config
 
 
@@ -22,19 +25,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--beams", type=int, default=4)
+    parser.add_argument("--beams", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("runs") / "seeds")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     args = parser.parse_intermixed_args()
-    rates: list[tuple[float, float]] = []
+    searches = ((1, TinyAudio), (args.beams, TinyAudio), (args.beams, JointTinyAudio))
+    rates: list[tuple[float, ...]] = []
     try:
         test = configs.read_config(Config, args.config, args.overrides).data.test
-        print(f"| seed | greedy | beam {args.beams} | minutes |\n|---|---|---|---|", flush=True)
+        print(f"| seed | greedy | beam {args.beams} | the same with CTC | minutes |")
+        print("|---|---|---|---|---|", flush=True)
         for seed in range(args.seeds):
             run, started = args.out / str(seed), time.time()
             run_training(args.config, *args.overrides, f"train.seed={seed}", f"train.out={run}")
             minutes = (time.time() - started) / 60
-            rates.append(tuple(word_errors(run, test, beams) for beams in (1, args.beams)))
+            rates.append(tuple(word_errors(run, test, *search) for search in searches))
             shown = " | ".join(f"{rate:.2%}" for rate in rates[-1])
             print(f"| {seed} | {shown} | {minutes:.1f} |", flush=True)
     except (OSError, ValueError) as error:

@@ -20,12 +20,13 @@ from pathlib import Path
 
 import soundfile
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from audio import SAMPLE_RATE
-from data import Problems, load_source, pad, write_manifest
-from pretrain import ALPHABET, HUBERT, MODELS, ctc_logits, encode_letters, hubert_ctc
+from ctc import HubertCTC
+from data import Problems, load_source, write_jsonl
+from pretrain import HUBERT, MODELS
 
 HOP = math.prod(HUBERT.conv_stride)  # samples from one frame of the encoder to the next
 FADE = 80  # samples in which one piece gives way to the next: 5 ms
@@ -44,7 +45,7 @@ class Word:
 
 
 @torch.inference_mode()
-def cut_words(model: nn.ModuleDict, waveform: Tensor, text: str) -> list[Word]:
+def cut_words(model: HubertCTC, waveform: Tensor, text: str) -> list[Word]:
     """The words of a recording (T,); their sounds one after the other are the recording.
 
     Raises ValueError where its text cannot be aligned.
@@ -52,19 +53,18 @@ def cut_words(model: nn.ModuleDict, waveform: Tensor, text: str) -> list[Word]:
     from torchaudio.functional import forced_align
 
     words = text.split()
-    if not words or not all(len(encode_letters(word)) for word in words):
+    if not words or not all(len(model.encode(word)) for word in words):
         raise ValueError("no words, or one without a letter")
-    targets, batch = encode_letters(text), pad([waveform], [text])
-    logits, frames = ctc_logits(model, batch.waveforms, batch.lengths)
+    targets, log_probs = model.encode(text), model.log_probs(waveform)
     # CTC needs a frame for each letter, and one more between two that are the same.
-    if frames[0] < len(targets) + (targets[1:] == targets[:-1]).sum():
+    if len(log_probs) < len(targets) + (targets[1:] == targets[:-1]).sum():
         raise ValueError("too short for its text")
-    path, _ = forced_align(logits.log_softmax(-1), targets[None])  # (1, F): a letter, or the blank
+    path, _ = forced_align(log_probs[None], targets[None])  # (1, F): a letter, or the blank
     path = path[0].tolist()
     runs = [(k, list(run)) for k, run in itertools.groupby(range(len(path)), path.__getitem__) if k]
     cuts = [0]
     for (_, before), (letter, between), (_, after) in zip(runs, runs[1:], runs[2:], strict=False):
-        if ALPHABET[letter] == "|":  # near it, and between the letters on both sides
+        if model.letters[letter] == "|":  # near it, and between the letters on both sides
             start = max(between[0] - 2, before[-1] + 1)
             end = min(between[-1] + 3, after[0])
             cuts.append(quietest(waveform, start * HOP, end * HOP))
@@ -89,7 +89,7 @@ def join(sounds: list[Tensor]) -> Tensor:
     return whole
 
 
-def cut_all(model: nn.ModuleDict, manifest: Path) -> list[tuple[str, list[Word]]]:
+def cut_all(model: HubertCTC, manifest: Path) -> list[tuple[str, list[Word]]]:
     """The speaker and the words of each recording; what cannot be cut is left out, and said.
 
     Raises ValueError where nothing is left, or a row names no speaker.
@@ -141,7 +141,7 @@ def main() -> int:
     folder = args.manifest.with_name(f"{args.manifest.stem}-spliced")
     rng, rows = random.Random(args.seed), []
     try:
-        recordings = cut_all(hubert_ctc(args.encoder).eval(), args.manifest)
+        recordings = cut_all(HubertCTC.from_pretrained(args.encoder), args.manifest)
         folder.mkdir(exist_ok=True)
         for speaker, words in spliced(recordings * args.copies, rng):
             sound, name = join([word.sound for word in words]), f"{len(rows)}.flac"
@@ -150,7 +150,7 @@ def main() -> int:
                 "audio": name, "text": " ".join(word.text for word in words),
                 "duration": len(sound) / SAMPLE_RATE, "speaker": speaker,
             })  # fmt: skip
-        manifest = write_manifest(folder / "manifest.jsonl", rows)
+        manifest = write_jsonl(folder / "manifest.jsonl", rows)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,13 +9,14 @@ import argparse
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from audio import SAMPLE_RATE, load_audio
 from course.drawing import draw_spectrogram, frame_edges, picture
 from course.letters import BLANK, draw_letters, draw_similarity, first_frames, separation
+from ctc import HubertCTC
 from data import load_source
-from pretrain import ALPHABET, MODELS, hubert_ctc
+from pretrain import ALPHABET, MODELS
 from tinyaudio import Hubert, normalise
 
 WINDOWS_FROM = 0.54  # seconds: in samples/1.wav, where the vowel of "bus" becomes its s
@@ -23,17 +24,17 @@ COMPONENTS = 16  # principal components of the frames that are drawn
 
 
 @torch.no_grad()
-def hear(model: nn.ModuleDict, waveform: Tensor) -> tuple[list[Tensor], Tensor]:
+def hear(model: HubertCTC, waveform: Tensor) -> tuple[list[Tensor], Tensor]:
     """A waveform (T,) -> its frames, [(F, D), ...], out of the stem and out of each layer; and the
     letter at each frame, (F,), a number of pretrain.ALPHABET."""
-    hubert, lengths, stages = model["hubert"], torch.tensor([len(waveform)]), []
+    lengths, stages = torch.tensor([len(waveform)]), []
     hooks = [part.register_forward_hook(lambda part, given, result: stages.append(result))
-             for part in hubert.encoder.layers]  # fmt: skip
-    stem, frames = hubert.feature_extractor(normalise(waveform[None], lengths), lengths)
-    last = hubert.encoder(hubert.feature_projection(stem), frames)
+             for part in model.encoder.layers]  # fmt: skip
+    stem, frames = model.feature_extractor(normalise(waveform[None], lengths), lengths)
+    last = model.encoder(model.feature_projection(stem), frames)
     for hook in hooks:
         hook.remove()
-    letters = model["lm_head"](last)[0].argmax(-1)
+    letters = model.lm_head(last)[0].argmax(-1)
     return [stage[0] for stage in (stem, *stages[:-1], last)], letters  # last: after the last norm
 
 
@@ -86,11 +87,11 @@ def main() -> None:
     parser.add_argument("--data", default="espeak:dev:60", help="utterances for letters.png")
     parser.add_argument("--out", type=Path, default=Path("runs/look"), help="the pictures' folder")
     args = parser.parse_args()
-    model = hubert_ctc(args.encoder).eval()
+    model = HubertCTC.from_pretrained(args.encoder)
     waveform = load_audio(args.audio)
     stages, letters = hear(model, waveform)
-    draw_windows(args.out / "windows.png", waveform, model["hubert"], WINDOWS_FROM)
-    draw_frames(args.out / "frames.png", waveform, model["hubert"], stages, letters)
+    draw_windows(args.out / "windows.png", waveform, model, WINDOWS_FROM)
+    draw_frames(args.out / "frames.png", waveform, model, stages, letters)
     draw_similarity(args.out / "similarity.png", stages, letters)
     heard = [hear(model, utterance.waveform()) for utterance in load_source(args.data)]
     numbers = torch.cat([torch.full((len(k),), i) for i, (_, k) in enumerate(heard)])

@@ -93,7 +93,7 @@ def hub_datasets(sources: list[str]) -> list[str] | None:
 
 
 def how_scored(summary: dict) -> str:
-    return f"{summary['normalizer']} normaliser, {search_name(summary['beams'])}"
+    return f"{summary['normalizer']} normaliser, {search_name(summary)}"
 
 
 def model_index(summary: dict) -> list[EvalResult]:
@@ -103,7 +103,7 @@ def model_index(summary: dict) -> list[EvalResult]:
     rates = (
         ("wer", f"WER ({how_scored(summary)})", summary["wer"]),
         ("cer", f"CER ({how_scored(summary)})", summary["cer"]),
-        ("wer", f"WER (words as written, {search_name(summary['beams'])})", summary["raw_wer"]),
+        ("wer", f"WER (words as written, {search_name(summary)})", summary["raw_wer"]),
     )
     return [
         EvalResult(
@@ -162,10 +162,12 @@ def result_table(summary: dict) -> str:
             f"{summary['raw_wer']:.1%}",
         ),
     ]  # fmt: skip
-    beams = (
-        f": `beams={summary['beams']}` in each of the ways below" if summary["beams"] > 1 else ""
-    )
-    return f"{table(rows)}\n\nWER and CER: {how_scored(summary)}{beams}."
+    how = f"WER and CER: {how_scored(summary)}"
+    if summary.get("ctc"):
+        how += ", which is `python eval.py --ctc`; the ways below have the beams without it"
+    elif summary["beams"] > 1:
+        how += f": `beams={summary['beams']}` in each of the ways below"
+    return f"{table(rows)}\n\n{how}."
 
 
 def training_table(training: dict) -> str:

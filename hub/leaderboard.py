@@ -41,6 +41,8 @@ def add_entry(model: Path, repo: str) -> str:
     if len(sets) > 1 or Path(sets[0]).is_absolute():
         return f"no entry for the leaderboard: nobody else can run eval.py on {' + '.join(sets)}"
     options = f" --beams {summary['beams']}" if summary["beams"] > 1 else ""
+    if summary.get("ctc"):
+        options += " --ctc"
     if summary["normalizer"] != "whisper":
         options += f" --normalizer {summary['normalizer']}"
     name, results = repo.replace("/", "--"), model / "results.jsonl"

@@ -106,6 +106,8 @@ def test_results_and_comparison(tmp_path):
         found = summary | dict(zip(("normalizer", "beams"), how, strict=True))
         (tmp_path / name / "summary.json").write_text(json.dumps(found))
     assert f"  greedy  {files[0]}" in compare(*files) and f"  beam 4  {files[1]}" in compare(*files)
+    (tmp_path / "b" / "summary.json").write_text(json.dumps(found | {"ctc": True}))
+    assert f"  beam 4 with CTC  {files[1]}" in compare(*files)
     (tmp_path / "b" / "summary.json").write_text(json.dumps(summary | {"normalizer": "whisper"}))
     with pytest.raises(ValueError, match="cannot be compared"):
         compare(*files)

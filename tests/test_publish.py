@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from stand_in_hub import LARGE, stand_in_hub
 
 from eval import summarise
-from hub.card import hub_results, hub_source, write_card
+from hub.card import hub_results, hub_source, result_table, write_card
 from hub.merge import RECORD, merge_card, merge_data, merge_text, split_card
 
 SAMPLE = ROOT / "samples" / "1.wav"
@@ -453,6 +453,21 @@ def test_an_entry_on_a_part_of_the_test_set_is_refused(clone):
     for path in entries.glob("you--part*"):
         path.unlink()
     assert done.returncode == 1 and "was scored on other utterances" in done.stderr
+
+
+def test_a_rate_that_ctc_had_a_say_in_is_named_so(clone):
+    """Fails if somebody who follows the card or the leaderboard would get another rate."""
+    judged = clone / "judged"
+    shutil.copytree(clone / "models" / "tiny-audio", judged)
+    summary = json.loads((judged / "summary.json").read_text()) | {"beams": 8, "ctc": True}
+    (judged / "summary.json").write_text(json.dumps(summary))
+    assert "beam 8 with CTC, which is `python eval.py --ctc`" in result_table(summary)
+    done = run(clone, "hub/leaderboard.py", "--add", "judged", "--repo", "you/judged")
+    assert done.returncode == 0, done.stderr
+    entry = clone / "hub" / "leaderboard" / "you--judged.json"
+    assert json.loads(entry.read_text())["command"].endswith(" --beams 8 --ctc")
+    for path in entry.parent.glob("you--judged*"):
+        path.unlink()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch
 from conftest import assert_near, randomise, requires
 from safetensors.torch import load_file, save_file
 
-from beam import beam_search
+from beam import beam_search, n_best
 from tinyaudio import Qwen3
 
 transformers = requires("transformers")
@@ -223,14 +223,24 @@ def test_many_beams_find_the_best(tmp_path, seed, eos):
     every = torch.tensor(list(itertools.product(range(V), repeat=horizon)))
     hidden = ours(input_ids=torch.cat((prompt.expand(len(every), -1), every), dim=1))
     steps = ours.logits(hidden[:, 2:-1]).log_softmax(-1).gather(2, every[..., None])[..., 0]
-    best = {}
+    totals = {}
     for ids, scores in zip(every.tolist(), steps, strict=True):
         end = next((i for i, t in enumerate(ids) if t in eos), horizon)
         if end < horizon or not eos:
-            score = scores[: end + 1].mean().item()  # the end token counts
-            best[tuple(ids[:end])] = max(score, best.get(tuple(ids[:end]), score))
-    found = beam_search(ours, ours.embed(prompt), V**horizon, horizon, eos)
-    assert tuple(found) == max(best, key=best.get)
+            totals[tuple(ids[: end + 1])] = scores[: end + 1].sum().item()  # the end token counts
+
+    def ended(ids: tuple) -> list:
+        return [t for t in ids if t not in eos]
+
+    ranked = sorted(totals, key=lambda ids: -totals[ids] / len(ids))
+    search = (ours, ours.embed(prompt), V**horizon, horizon, eos)
+    assert beam_search(*search) == ended(ranked[0])
+    found = n_best(*search)
+    if eos:
+        assert [ids for ids, _ in found] == [ended(ids) for ids in ranked]
+        assert [total for _, total in found] == pytest.approx([totals[ids] for ids in ranked])
+    else:  # none has ended: all are there, the most probable first
+        assert [ids for ids, _ in found] == [list(ids) for ids in ranked]
 
 
 def test_loaded_model_is_frozen(tmp_path):
