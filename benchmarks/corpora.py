@@ -81,8 +81,8 @@ CORPORA = {reader.__name__: reader for reader in (an4, speechocean762, kathleen,
 
 
 def manifests(folder: Path) -> Iterator[dict]:
-    """The rows of every manifest in a folder."""
-    for path in sorted(folder.glob("*.jsonl")):
+    """The rows of every manifest in a folder, but of those that `pieces` made."""
+    for path in sorted(set(folder.glob("*.jsonl")) - set(folder.glob("*-pieces.jsonl"))):
         for line in path.read_text().splitlines():
             row = json.loads(line)
             yield row | {"audio": folder / row["audio"]}

@@ -1,9 +1,11 @@
 """Adaptation to one voice: WER of each speaker before and after, and of everyone else.
 
     python benchmarks/my_voice.py --data data/an4/dev.jsonl [--speakers 4]
+    python benchmarks/my_voice.py --data data/fsdd/test.jsonl --strings 20
 
 Of each speaker's recordings, at least two, the first 60 % are learned from, as the config says;
-the rest are scored. The speakers must be strangers to the model.
+the rest are scored. The speakers must be strangers to the model. Single digits are joined into
+strings, so many to learn from, of one half of the recordings; 50 of the other half are scored.
 """
 
 import argparse
@@ -14,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from benchmarks.digits import write_strings
 from benchmarks.runs import run_training, word_errors
 from data import Utterance, load_source, write_jsonl
 from tinyaudio import DEFAULT_MODEL
@@ -25,11 +28,28 @@ def rows_of(utterances: list[Utterance]) -> list[dict]:
     return [asdict(u) | {"audio": str(Path(u.audio).absolute())} for u in utterances]
 
 
+def manifests(
+    utterances: list[Utterance], speaker: str, strings: int | None, folder: Path
+) -> list[Path]:
+    """What is learned from, what is scored, and what everyone else said."""
+    own = [u for u in utterances if u.speaker == speaker]
+    others = [u for u in utterances if u.speaker != speaker]
+    if strings:
+        parts = {"train": (own[::2], strings), "test": (own[1::2], 50), "others": (others, 100)}
+        return [write_strings(digits, count, folder / f"{speaker}-{name}")
+                for name, (digits, count) in parts.items()]  # fmt: skip
+    known = round(len(own) * SHARE)
+    parts = {"train": own[:known], "test": own[known:], "others": others}
+    return [write_jsonl(folder / f"{speaker}-{name}.jsonl", rows_of(part))
+            for name, part in parts.items()]  # fmt: skip
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="data/an4/dev.jsonl", help="JSONL manifest")
     parser.add_argument("--model", default=str(DEFAULT_MODEL))
     parser.add_argument("--adapt", default="configs/my_voice.yaml", help="config of the adaptation")
+    parser.add_argument("--strings", type=int, help="learn from so many strings of the digits")
     parser.add_argument("--speakers", type=int, help="the first so many only")
     parser.add_argument("--out", type=Path, default=Path("runs") / "my_voice")
     args = parser.parse_args()
@@ -41,14 +61,8 @@ def main() -> int:
         counts = Counter(u.speaker for u in utterances)
         speakers = sorted(speaker for speaker, count in counts.items() if count > 1)
         for speaker in speakers[: args.speakers]:
-            own = [u for u in utterances if u.speaker == speaker]
-            others = [u for u in utterances if u.speaker != speaker]
-            known = round(len(own) * SHARE)
-            train = write_jsonl(args.out / f"{speaker}-train.jsonl", rows_of(own[:known]))
-            tests = [
-                write_jsonl(args.out / f"{speaker}-test.jsonl", rows_of(own[known:])),
-                write_jsonl(args.out / f"{speaker}-others.jsonl", rows_of(others)),
-            ]
+            train, *tests = manifests(utterances, speaker, args.strings, args.out)
+            known = len(load_source(str(train)))
             run, started = args.out / speaker, time.time()
             values = {"data.train": train, "train.init": args.model, "train.out": run}
             run_training(args.adapt, *(f"{key}={value}" for key, value in values.items()))

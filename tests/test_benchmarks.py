@@ -94,6 +94,14 @@ def test_my_voice_learns_from_some_and_scores_the_rest(digits, corpus, tmp_path)
         assert len(files[f"{speaker}-train"]) == 2 and len(files[f"{speaker}-test"]) == 1
         assert not own & files[f"{speaker}-others"]
         assert own == files[f"{other}-others"]
+    done = run_script("benchmarks/my_voice.py", "--data", digits, "--model", tmp_path / "run",
+                      "--strings", 2, "--adapt", base, "--out", tmp_path / "strings")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^\| (ann|bob) \| 2 \|", done.stdout, re.M) == ["ann", "bob"]
+    for name, count in (("train", 2), ("test", 50), ("others", 100)):
+        said = load_source(str(tmp_path / "strings" / f"ann-{name}" / "manifest.jsonl"))
+        assert len(said) == count
+        assert {u.speaker for u in said} == {"bob" if name == "others" else "ann"}
 
 
 def test_seeds_trains_each_and_gives_the_spread(corpus, tmp_path):

@@ -8,7 +8,7 @@ import soundfile
 import torch
 from conftest import ROOT, run_script
 
-from benchmarks.corpora import split_of
+from benchmarks.corpora import pieces, split_of
 from data import load_source
 
 
@@ -75,8 +75,10 @@ def test_a_download_becomes_manifests(lay_out, tmp_path):
     assert {u.text: u.speaker for u in utterances} == expected
     assert all(len(u.waveform()) == 8000 and u.duration == 0.5 for u in utterances)
     splits = {manifest.stem for manifest in manifests}
-    if corpus in ("an4", "noise"):  # what is test's stays test's
+    if corpus == "an4":  # what is test's stays test's
         assert splits == {"train", "test"}
+    if corpus == "noise":
+        assert splits == {"train", "test", "train-pieces", "test-pieces"}
     if corpus == "speechocean762":
         assert splits == {"train", "test-children"}
     again = run_script("benchmarks/corpora.py", corpus, tmp_path / "data" / corpus,
@@ -85,6 +87,19 @@ def test_a_download_becomes_manifests(lay_out, tmp_path):
     assert sorted(p.name for p in (tmp_path / "again" / corpus).glob("*")) == [
         manifest.name for manifest in manifests
     ]
+
+
+def test_pieces_are_of_all_lengths_from_all_places():
+    rows = [{"audio": f"{n}.wav", "duration": seconds} for n, seconds in enumerate((5.0, 1.2))]
+    drawn = pieces(rows, copies=200)
+    for row in rows:
+        own = [d for d in drawn if d["audio"] == row["audio"]]
+        lengths = [d["duration"] for d in own]
+        assert len(own) == 200 and min(lengths) < 0.7 < max(lengths)
+        assert max(lengths) == pytest.approx(min(4.0, row["duration"]), abs=0.1)
+        assert all(0 <= d["offset"] <= row["duration"] - d["duration"] + 0.006 for d in own)
+        assert len({d["offset"] for d in own}) > 20
+    assert pieces(rows) == pieces(rows)
 
 
 def test_speakers_stay_together_and_test_sets_stay():
