@@ -2,8 +2,8 @@
 
     python benchmarks/seeds.py --config configs/an4.yaml [--seeds 5] [key.path=value ...]
 
-Each run is scored once on the config's data.test, words as they stand: greedily, with beams, and
-with the encoder's letters judging the beams (ctc.py).
+Each run is scored once on the config's data.test, words as they stand: greedily, with beams, and,
+with --ctc, with the encoder's letters judging the beams (ctc.py).
 What is printed for one changed key against none is what that ingredient gives.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 import configs
 from benchmarks.runs import run_training, word_errors
-from ctc import JointTinyAudio
+from ctc import HubertCTC, JointTinyAudio
 from tinyaudio import TinyAudio
 from train import Config
 
@@ -26,21 +26,27 @@ def main() -> int:
     parser.add_argument("--config", required=True)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--beams", type=int, default=10)
+    parser.add_argument("--ctc", action="store_true", help="the encoder's letters judge the beam")
     parser.add_argument("--out", type=Path, default=Path("runs") / "seeds")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     args = parser.parse_intermixed_args()
-    searches = ((1, TinyAudio), (args.beams, TinyAudio), (args.beams, JointTinyAudio))
-    rates: list[tuple[float, ...]] = []
+    searches = {"greedy": (1, TinyAudio), f"beam {args.beams}": (args.beams, TinyAudio)}
+    if args.ctc:
+        searches[f"beam {args.beams} with CTC"] = (args.beams, JointTinyAudio)
+    rates: list[list[float]] = []
     try:
-        test = configs.read_config(Config, args.config, args.overrides).data.test
-        print(f"| seed | greedy | beam {args.beams} | the same with CTC | minutes |")
-        print("|---|---|---|---|---|", flush=True)
+        cfg = configs.read_config(Config, args.config, args.overrides)
+        if args.ctc:
+            HubertCTC.from_pretrained(cfg.model.encoder)  # raises now, not after the first run
+        print(f"| seed | {' | '.join(searches)} | minutes |")
+        print("|---" * (len(searches) + 2) + "|", flush=True)
         for seed in range(args.seeds):
             run, started = args.out / str(seed), time.time()
             run_training(args.config, *args.overrides, f"train.seed={seed}", f"train.out={run}")
             minutes = (time.time() - started) / 60
-            rates.append(tuple(word_errors(run, test, *search) for search in searches))
-            shown = " | ".join(f"{rate:.2%}" for rate in rates[-1])
+            found = [word_errors(run, cfg.data.test, *search) for search in searches.values()]
+            rates.append(found)
+            shown = " | ".join(f"{rate:.2%}" for rate in found)
             print(f"| {seed} | {shown} | {minutes:.1f} |", flush=True)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)

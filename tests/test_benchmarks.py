@@ -106,8 +106,9 @@ def test_my_voice_learns_from_some_and_scores_the_rest(digits, corpus, tmp_path)
 
 def test_seeds_trains_each_and_gives_the_spread(corpus, tmp_path):
     done = run_script("benchmarks/seeds.py", "--config", write_config(tmp_path, corpus), "--seeds",
-                      2, "--out", tmp_path / "out", "train.steps=2")  # fmt: skip
+                      2, "--ctc", "--out", tmp_path / "out", "train.steps=2")  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "| seed | greedy | beam 10 | beam 10 with CTC | minutes |" in done.stdout
     rows = re.findall(r"^\| (0|1|mean|standard deviation) \|", done.stdout, re.M)
     assert rows == ["0", "1", "mean", "standard deviation"]
     seeds = [json.loads((tmp_path / "out" / name / "training.json").read_text()) for name in "01"]
