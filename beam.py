@@ -26,10 +26,11 @@ def n_best(
     eos_ids: tuple[int, ...],
     only_best: bool = False,
 ) -> list[tuple[list[int], float]]:
-    """Up to `beams` continuations of one prompt and their log-probabilities, the best first.
+    """Up to `beams` continuations of one prompt and their log-probabilities.
 
-    One that ends gives up its beam, so one beam is greedy. Stops when all have ended; with
-    `only_best` as soon as no open one can overtake the best that has.
+    The best log-probability per token comes first; those cut off at the limit are left out where
+    any has ended. One that ends gives up its beam, so one beam is greedy. Stops when all have
+    ended; with `only_best` as soon as no open one can overtake the best that has.
     """
     device = inputs_embeds.device
     cache = decoder.new_cache(1, inputs_embeds.shape[1] + max_new_tokens)

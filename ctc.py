@@ -1,7 +1,7 @@
 """The encoder's own opinion: CTC (Graves et al. 2006), the layer of letters that checkpoints which
 were fine-tuned on speech bring along. TinyAudio has no use for it. As a second judge of what the
-beam found it takes off a third to two thirds of the errors (the README has the figures; Watanabe
-et al. 2017, "Hybrid CTC/Attention Architecture for End-to-End Speech Recognition"):
+beam found it saves many errors (the README has the figures; Watanabe et al. 2017, "Hybrid
+CTC/Attention Architecture for End-to-End Speech Recognition"):
 
     JointTinyAudio.from_pretrained("models/tiny-audio").transcribe("samples/1.wav", beams=8)
 """
@@ -24,7 +24,7 @@ WEIGHT = 0.3  # of CTC beside the decoder; ESPnet's
 class HubertCTC(Hubert):
     """HubertForCTC and Wav2Vec2ForCTC as published: an encoder, here without LoRA, and its letters.
 
-    `letters[0]` is the blank and "|" the space, as in every published vocab.json of this kind.
+    `letters[0]` is the blank, "|" the space, and letters are upper case, as in facebook's.
     """
 
     def __init__(self, cfg: HubertConfig, letters: list[str]):
@@ -35,12 +35,15 @@ class HubertCTC(Hubert):
     def from_pretrained(cls, id_or_dir, dtype=torch.float32, device="cpu") -> "HubertCTC":
         """From a folder in the Hub's format or a Hub id.
 
-        Raises ValueError or FileNotFoundError, also where the checkpoint has no layer of letters.
+        Raises ValueError or FileNotFoundError, also where the checkpoint has no layer of letters,
+        or letters in another order or case.
         """
         folder = checkpoint_folder(id_or_dir)
         if not (vocab := folder / "vocab.json").is_file():
             raise FileNotFoundError(f"{vocab}: not there; the encoder was not fine-tuned by CTC")
         numbers = json.loads(vocab.read_text(encoding="utf-8"))
+        if numbers.get("<pad>") != 0 or not {"|", "A", "Z"} <= numbers.keys():
+            raise ValueError(f"{vocab}: expected <pad> as number 0, | and upper-case letters")
         with torch.device("meta"):
             cfg = HubertConfig.from_dict(read_config(folder), folder / "config.json")
             model = cls(cfg, sorted(numbers, key=numbers.get))
@@ -61,8 +64,8 @@ class HubertCTC(Hubert):
     def encode(self, text: str) -> Tensor:
         """The numbers (L,) of a text's letters; what has none (a digit, a comma) is left out."""
         numbers = {letter: n for n, letter in enumerate(self.letters)}
-        found = text.upper().replace(" ", "|")
-        return torch.tensor([numbers[c] for c in found if c in numbers], dtype=torch.long)
+        words = ["".join(c for c in word if c in numbers) for word in text.upper().split()]
+        return torch.tensor([numbers[c] for c in "|".join(filter(None, words))], dtype=torch.long)
 
     def decode(self, best: Iterable[int]) -> str:
         """The letter of each frame -> text: repeats joined, blanks dropped."""
@@ -88,7 +91,8 @@ class HubertCTC(Hubert):
 class JointTinyAudio(TinyAudio):
     """A TinyAudio that asks its encoder's letters which of the beam's hypotheses they believe.
 
-    The encoder is loaded a second time, without LoRA: its letters were trained on that.
+    The encoder is loaded a second time, without LoRA: its letters were trained on that. `stream`
+    is TinyAudio's, greedy and without them.
     """
 
     @classmethod

@@ -111,7 +111,7 @@ def pieces(rows: list[dict], copies: int = 3, seconds: tuple = (0.5, 4.0)) -> li
     rng, drawn = random.Random(0), []
     for row in rows * copies:
         length = round(min(rng.uniform(*seconds), row["duration"]), 2)
-        offset = round(rng.uniform(0, row["duration"] - length), 2)
+        offset = round(row.get("offset", 0) + rng.uniform(0, row["duration"] - length), 2)
         drawn.append(row | {"offset": offset, "duration": length})
     return drawn
 

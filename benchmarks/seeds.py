@@ -36,6 +36,8 @@ def main() -> int:
     rates: list[list[float]] = []
     try:
         cfg = configs.read_config(Config, args.config, args.overrides)
+        if args.ctc and args.beams < 2:
+            raise ValueError(f"--ctc chooses among the beams: --beams {args.beams} is too few")
         if args.ctc:
             HubertCTC.from_pretrained(cfg.model.encoder)  # raises now, not after the first run
         print(f"| seed | {' | '.join(searches)} | minutes |")

@@ -164,7 +164,8 @@ def result_table(summary: dict) -> str:
     ]  # fmt: skip
     how = f"WER and CER: {how_scored(summary)}"
     if summary.get("ctc"):
-        how += ", which is `python eval.py --ctc`; the ways below have the beams without it"
+        how += f", which is `python eval.py --beams {summary['beams']} --ctc`; "
+        how += "the ways below have the beams without it"
     elif summary["beams"] > 1:
         how += f": `beams={summary['beams']}` in each of the ways below"
     return f"{table(rows)}\n\n{how}."

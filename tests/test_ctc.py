@@ -18,7 +18,7 @@ transformers = requires("transformers")
 
 SAMPLES = DEFAULT_MODEL.parents[1] / "samples"
 ENCODER = DEFAULT_MODEL.parent / "tiny-hubert"
-LETTERS = ["<pad>", "<unk>", "|", *"ETA"]
+LETTERS = ["<pad>", "Z", "|", *"ETA"]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_score_is_the_sum_over_all_alignments(theirs_and_ours, waveform):
     found = model.score(waveform, texts)
     assert found.isinf().tolist() == [False] * 7 + [True]  # four e need seven frames
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-4, rtol=1e-4)
-    assert model.score(waveform, ["T, e 1"])[0] == model.score(waveform, ["t e "])[0]
+    assert model.score(waveform, ["T, 1 e 1"])[0] == model.score(waveform, ["t e"])[0]
 
 
 def test_letters_of_frames_become_words():
@@ -79,9 +79,10 @@ def joint():
     return JointTinyAudio.from_pretrained(DEFAULT_MODEL)
 
 
-def test_the_beam_is_judged_by_both(joint):
+@pytest.mark.parametrize("sample", ["1.wav", "3.wav"])  # together they tell all four apart
+def test_the_beam_is_judged_by_both(joint, sample):
     """Fails if one of the two has no say, the weights are exchanged, or LoRA is in the encoder."""
-    waveform = load_audio(SAMPLES / "1.wav")
+    waveform = load_audio(SAMPLES / sample)
     (piece,) = joint.pieces(waveform)
     found = n_best(joint.decoder, joint.prompts([piece])[0][None], 6, 60,
                    joint.decoder.cfg.eos_token_ids)  # fmt: skip
@@ -120,4 +121,14 @@ def test_an_encoder_without_letters_is_a_sentence(tmp_path):
     shutil.copytree(ENCODER, tmp_path / "encoder")
     (tmp_path / "encoder" / "vocab.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"vocab\.json: not there"):
+        HubertCTC.from_pretrained(tmp_path / "encoder")
+
+
+@pytest.mark.parametrize("change", [str.lower, lambda text: text.replace("<pad>", "[PAD]")])
+def test_other_letters_are_a_sentence(tmp_path, change):
+    """Fails if a vocabulary that is read otherwise gives every text the same score."""
+    shutil.copytree(ENCODER, tmp_path / "encoder")
+    vocab = tmp_path / "encoder" / "vocab.json"
+    vocab.write_text(change(vocab.read_text()))
+    with pytest.raises(ValueError, match="upper-case letters"):
         HubertCTC.from_pretrained(tmp_path / "encoder")

@@ -461,7 +461,7 @@ def test_a_rate_that_ctc_had_a_say_in_is_named_so(clone):
     shutil.copytree(clone / "models" / "tiny-audio", judged)
     summary = json.loads((judged / "summary.json").read_text()) | {"beams": 8, "ctc": True}
     (judged / "summary.json").write_text(json.dumps(summary))
-    assert "beam 8 with CTC, which is `python eval.py --ctc`" in result_table(summary)
+    assert "beam 8 with CTC, which is `python eval.py --beams 8 --ctc`" in result_table(summary)
     done = run(clone, "hub/leaderboard.py", "--add", "judged", "--repo", "you/judged")
     assert done.returncode == 0, done.stderr
     entry = clone / "hub" / "leaderboard" / "you--judged.json"
