@@ -3,7 +3,7 @@ were fine-tuned on speech bring along. TinyAudio has no use for it. As a second 
 beam found it saves many errors (the README has the figures; Watanabe et al. 2017, "Hybrid
 CTC/Attention Architecture for End-to-End Speech Recognition"):
 
-    JointTinyAudio.from_pretrained("models/tiny-audio").transcribe("samples/1.wav", beams=8)
+    JointTinyAudio.from_pretrained("models/tiny-audio").transcribe("samples/1.wav")
 """
 
 import itertools
@@ -100,6 +100,10 @@ class JointTinyAudio(TinyAudio):
         model = super().from_config(cfg, device, dtype, weights)
         model.ctc = HubertCTC.from_pretrained(cfg.encoder, dtype, device)
         return model
+
+    def transcribe(self, audio, beams: int = 8, max_new_tokens: int | None = None):
+        """As TinyAudio's, with beams to choose among."""
+        return super().transcribe(audio, beams, max_new_tokens)
 
     def transcribe_pieces(self, pieces: list[Tensor], beams: int, max_new_tokens) -> list[str]:
         """As TinyAudio's, but of the hypotheses that of the highest joint log-probability.

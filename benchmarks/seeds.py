@@ -30,14 +30,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs") / "seeds")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     args = parser.parse_intermixed_args()
+    if args.ctc and args.beams < 2:
+        parser.error(f"--ctc chooses among the beams: --beams {args.beams} is too few")
     searches = {"greedy": (1, TinyAudio), f"beam {args.beams}": (args.beams, TinyAudio)}
     if args.ctc:
         searches[f"beam {args.beams} with CTC"] = (args.beams, JointTinyAudio)
     rates: list[list[float]] = []
     try:
         cfg = configs.read_config(Config, args.config, args.overrides)
-        if args.ctc and args.beams < 2:
-            raise ValueError(f"--ctc chooses among the beams: --beams {args.beams} is too few")
         if args.ctc:
             HubertCTC.from_pretrained(cfg.model.encoder)  # raises now, not after the first run
         print(f"| seed | {' | '.join(searches)} | minutes |")

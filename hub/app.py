@@ -85,8 +85,8 @@ def facts(name: str) -> str:
         training, summary = read("training.json"), read("summary.json")
     except OSError:
         return f"**{title}**"
-    search = f"beam {summary['beams']}" + (" and CTC" if summary.get("ctc") else "")
-    search = f" with {search} (this page streams, so it is greedy)" * (summary["beams"] > 1)
+    beams, judge = summary["beams"], " and CTC" if summary.get("ctc") else ""
+    search = f" with beam {beams}{judge} (this page streams, so it is greedy)" if beams > 1 else ""
     return (
         f"**{title}** · word error rate **{summary['wer']:.1%}**{search} on "
         f"{summary['utterances']} test utterances · "
