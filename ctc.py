@@ -1,6 +1,6 @@
 """The encoder's own opinion: CTC (Graves et al. 2006), the layer of letters that checkpoints which
 were fine-tuned on speech bring along. TinyAudio has no use for it. As a second judge of what the
-beam found it saves many errors (the README has the figures; Watanabe et al. 2017, "Hybrid
+beam found it saves many errors (benchmarks/README.md has figures; Watanabe et al. 2017, "Hybrid
 CTC/Attention Architecture for End-to-End Speech Recognition"):
 
     JointTinyAudio.from_pretrained("models/tiny-audio").transcribe("samples/1.wav")
@@ -19,6 +19,7 @@ from checkpoints import checkpoint_folder, load_weights, read_config
 from tinyaudio import Hubert, HubertConfig, TinyAudio, normalise
 
 WEIGHT = 0.3  # of CTC beside the decoder; ESPnet's
+BEAMS = 8  # hypotheses to choose among
 
 
 class HubertCTC(Hubert):
@@ -101,7 +102,7 @@ class JointTinyAudio(TinyAudio):
         model.ctc = HubertCTC.from_pretrained(cfg.encoder, dtype, device)
         return model
 
-    def transcribe(self, audio, beams: int = 8, max_new_tokens: int | None = None):
+    def transcribe(self, audio, beams: int = BEAMS, max_new_tokens: int | None = None):
         """As TinyAudio's, with beams to choose among."""
         return super().transcribe(audio, beams, max_new_tokens)
 
@@ -111,7 +112,7 @@ class JointTinyAudio(TinyAudio):
         Raises ValueError where there is nothing to choose: with one beam.
         """
         if beams < 2:
-            raise ValueError(f"with CTC there must be beams to choose among: got {beams} beam")
+            raise ValueError("with CTC one beam leaves nothing to choose among: ask for more")
         texts, eos = [], self.decoder.cfg.eos_token_ids
         for piece, prompt in zip(pieces, self.prompts(pieces), strict=True):
             limit = max_new_tokens or self.token_limit(piece)

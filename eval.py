@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from audio import SAMPLE_RATE
-from ctc import JointTinyAudio
+from ctc import BEAMS, JointTinyAudio
 from data import Problems, Utterance, load_source, normalise_text, write_jsonl
 from tinyaudio import DEFAULT_MODEL, TinyAudio
 
@@ -181,7 +181,7 @@ def main() -> int:
     parser.add_argument("--data", default=TEST_SET, help="JSONL manifest or espeak:SPLIT:COUNT")
     parser.add_argument("--out", help="folder for the results; default: the model's, or runs/eval")
     parser.add_argument("--normalizer", default="whisper", choices=NORMALIZERS)
-    parser.add_argument("--beams", type=int, default=1)
+    parser.add_argument("--beams", type=int, help="default: 1, greedy, or 8 with --ctc")
     parser.add_argument("--ctc", action="store_true", help="the encoder's letters judge the beam")
     parser.add_argument("--limit", type=int, help="score the first so many utterances only")
     parser.add_argument("--device", help="cuda, mps or cpu; default: the fastest there is")
@@ -194,9 +194,12 @@ def main() -> int:
         if args.compare:
             print(report.compare(*args.compare))
             return 0
+        beams = args.beams or (BEAMS if args.ctc else 1)
+        if args.ctc and beams == 1:
+            parser.error("--ctc: one beam leaves nothing to choose among")
         utterances = load_source(args.data)[: args.limit]
         model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
-        results, summary = evaluate(model, utterances, args.normalizer, args.beams)
+        results, summary = evaluate(model, utterances, args.normalizer, beams)
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,7 +4,7 @@
     python pretrain.py qwen3     # models/tiny-qwen3: a language model that can also copy
     python pretrain.py           # both
 
-With --data the encoder hears recordings of people too: the shipped one's last go (see the README).
+With --data the encoder hears recordings of people too, as the shipped one did (models/README.md).
 They stand where HuBERT-xlarge and Qwen3-8B stand in a real run: published checkpoints that somebody
 trained, in the Hub's format; transformers loads them unchanged. Shape letters: see tinyaudio.py.
 """

@@ -788,7 +788,8 @@ def main() -> int:
     parser.add_argument("audio", nargs="*", help="WAV, FLAC, OGG or MP3 files")
     parser.add_argument("--mic", action="store_true", help="listen to the microphone instead")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="folder or Hub id of a saved model")
-    parser.add_argument("--beams", type=int, default=1, help="1: greedy, written as it is decoded")
+    parser.add_argument("--beams", type=int, help="default: 1, greedy, or 8 with --ctc")
+    parser.add_argument("--ctc", action="store_true", help="the encoder's letters judge the beam")
     parser.add_argument("--device", help="cuda, mps or cpu; default: the fastest there is")
     args = parser.parse_args()
     if bool(args.audio) == args.mic:
@@ -796,7 +797,10 @@ def main() -> int:
     warnings.formatwarning = lambda message, *_: f"{message}\n"
     failed = False
     try:
-        model = TinyAudio.from_pretrained(args.model, args.device)
+        from ctc import BEAMS, JointTinyAudio  # which stands on this file
+
+        beams = args.beams or (BEAMS if args.ctc else 1)
+        model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
         for source in microphone() if args.mic else args.audio:
             try:
                 audio = load_audio(source)
@@ -805,8 +809,8 @@ def main() -> int:
                 failed = True
                 continue
             print("" if args.mic else f"{source}: ", end="", flush=True)
-            greedy = args.beams == 1
-            for text in model.stream(audio) if greedy else [model.transcribe(audio, args.beams)]:
+            greedy = beams == 1 and not args.ctc
+            for text in model.stream(audio) if greedy else [model.transcribe(audio, beams)]:
                 print(text, end="", flush=True)
             print()
     except (OSError, ValueError) as error:

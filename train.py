@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 import configs
 import ranks
+import report
 from augment import Augment, AugmentConfig
 from checkpoints import (
     Progress,
@@ -34,15 +35,6 @@ from devices import pick_device, precision, set_up_layers
 from eval import evaluate, write_results
 from features import cache_encoder
 from plan import PlanConfig, forecast
-from report import (
-    Log,
-    draw_curve,
-    evaluation_report,
-    five_transcripts,
-    lora_sizes,
-    parameter_table,
-    record,
-)
 from tinyaudio import ModelConfig, TinyAudio, saved_config
 
 
@@ -159,13 +151,13 @@ def train(cfg: Config, resume: bool) -> int:
     progress = Progress()
     if resume:
         load_checkpoint(run, model, optimizer, progress)
-    print(parameter_table(model))
+    print(report.parameter_table(model))
     hours = f"{batches.seconds / 3600:.1f} h of" if batches.seconds else "streamed"
     print(f"{hours} speech on {device}, frozen weights {frozen_dtype}")
 
     # Loop
     stop = catch_signals()
-    log = Log(run, cfg, progress.step, silent=ranks.RANK > 0)
+    log = report.Log(run, cfg, progress.step, silent=ranks.RANK > 0)
     cursor = batches.own_cursor(progress.cursors)
     stream = batches.stream(cursor)
     started = time.monotonic() - progress.wall_seconds
@@ -210,14 +202,14 @@ def train(cfg: Config, resume: bool) -> int:
             )
         if progress.step % cfg.train.eval_every == 0 or progress.step == cfg.train.steps:
             scores = ranks.gather(evaluate_dev(model, dev, cfg.data, autocast))[0]
-            log.write(step=progress.step, **scores, **lora_sizes(model))
+            log.write(step=progress.step, **scores, **report.lora_sizes(model))
             progress.stale += 1
             if scores["dev_wer"] < progress.best_wer:
                 progress.best_wer, progress.stale = scores["dev_wer"], 0
                 if ranks.RANK == 0:
                     model.save_pretrained(run)
             if ranks.RANK == 0:
-                draw_curve(run, cfg.train.plateau)
+                report.draw_curve(run, cfg.train.plateau)
             clock, clock_audio = time.monotonic(), progress.audio_seconds  # no training time
         exhausted = 0 < cfg.train.patience <= progress.stale
         if progress.step % cfg.train.save_every == 0 or stopped or exhausted:
@@ -332,9 +324,9 @@ def finish(run: Path, cfg: Config, model, progress: Progress, test: list, autoca
         results, summary = evaluate(model, test, beams=cfg.train.beams)
     if ranks.RANK == 0:
         write_results(run, results, summary | {"model": str(run), "data": list(cfg.data.test)})
-        record(run, cfg, model, progress, summary)
-        print(evaluation_report(results, summary, worst=0))
-        print(five_transcripts(results))
+        report.record(run, cfg, model, progress, summary)
+        print(report.evaluation_report(results, summary, worst=0))
+        print(report.five_transcripts(results))
         minutes, best = progress.wall_seconds / 60, progress.best_wer
         print(f"{run}: {progress.step} steps, {minutes:.1f} minutes, dev WER {best:.2%}")
 

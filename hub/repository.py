@@ -13,7 +13,7 @@ from tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
 # What tinyaudio.py imports, and what that needs of requirements.txt.
-CODE = ("tinyaudio.py", "audio.py", "beam.py", "checkpoints.py", "devices.py", "lora.py",
+CODE = ("tinyaudio.py", "audio.py", "beam.py", "checkpoints.py", "ctc.py", "devices.py", "lora.py",
         "projector.py", "tokenizer.py", "configs/__init__.py")  # fmt: skip
 PACKAGES = ("torch", "torchaudio", "safetensors", "tokenizers", "sentencepiece", "numpy",
             "soundfile", "huggingface_hub", "pyyaml")  # fmt: skip

@@ -106,7 +106,7 @@ def test_it_finds_what_the_beam_alone_does_not(joint):
 
 def test_silence_and_lists_are_as_without_it(joint):
     assert joint.transcribe([torch.zeros(SAMPLE_RATE)], beams=2) == [""]
-    with pytest.raises(ValueError, match="got 1 beam"):
+    with pytest.raises(ValueError, match="one beam leaves nothing"):
         joint.transcribe(str(SAMPLES / "1.wav"), beams=1)
 
 
@@ -115,6 +115,12 @@ def test_eval_names_it(tmp_path):
                       "--out", tmp_path)  # fmt: skip
     assert done.returncode == 0 and "beam 4 with CTC" in done.stdout, done.stderr
     assert json.loads((tmp_path / "summary.json").read_text())["ctc"] is True
+
+
+def test_one_beam_leaves_nothing_to_judge():
+    for script, arguments in (("eval.py", ()), ("tinyaudio.py", (SAMPLES / "1.wav",))):
+        done = run_script(script, *arguments, "--ctc", "--beams", 1)
+        assert done.returncode in (1, 2) and "one beam leaves nothing to choose among" in done.stderr, done.stderr
 
 
 def test_an_encoder_without_letters_is_a_sentence(tmp_path):

@@ -239,6 +239,12 @@ def test_dry_run_does_not_write_over_anything(clone, published):
     assert done.returncode == 1 and "exists already" in done.stderr
 
 
+def test_the_published_code_has_the_letters_too(published):
+    sample = ROOT / "samples" / "3.wav"
+    done = run(published, "code/tinyaudio.py", "--model", ".", sample, "--ctc")
+    assert done.stdout == f"{sample}: sorry i am late because of the wet weather\n", done.stderr
+
+
 def test_the_card_says_what_the_run_and_its_evaluation_say(published):
     card = ModelCard.load(published / "README.md")
     training, summary = (

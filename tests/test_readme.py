@@ -7,9 +7,12 @@ import pytest
 from conftest import ROOT, run_script
 
 README = (ROOT / "README.md").read_text()
+MEASURED = ROOT / "benchmarks" / "README.md"
+TEXTS = [ROOT / "README.md", MEASURED, ROOT / "models" / "README.md"]
 COMMANDS = [
     line.strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.S)
+    for path in TEXTS
+    for block in re.findall(r"```bash\n(.*?)```", path.read_text(), re.S)
     for line in block.splitlines()
     if line.strip() and not line.startswith("#")
 ]
@@ -49,8 +52,9 @@ def test_the_reading_budget():
 
 
 def test_every_path_exists():
-    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / path).exists(), path
+    for text in TEXTS:
+        for path in re.findall(r"\]\((?!http)([^)#]+)", text.read_text()):
+            assert (text.parent / path).exists(), (text, path)
     for command in COMMANDS:
         for word in re.split(r"[\s;&|]+", command):
             if re.fullmatch(r"(configs|samples|models|tests|benchmarks)/\S+|\w+\.py", word):
@@ -73,3 +77,9 @@ def test_ci_runs_what_the_readme_says():
     ci = (ROOT / ".ci" / "run").read_text()
     assert "pip install -r requirements.txt -r tests/requirements.txt && python -m pytest" in README
     assert "-r requirements.txt -r tests/requirements.txt" in ci and "python -m pytest" in ci
+
+
+def test_the_table_of_benchmarks_is_complete():
+    rows = re.findall(r"^\| `(\w+\.py)` \|", MEASURED.read_text(), re.M)
+    helpers = {"runs.py", "shapes.py"}  # no commands
+    assert set(rows) | helpers == {p.name for p in (ROOT / "benchmarks").glob("*.py")}
