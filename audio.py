@@ -24,7 +24,10 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
     """
     name = source if isinstance(source, (str, Path)) else "the audio"
     if isinstance(source, tuple):
-        samples, rate = np.asarray(source[0]), source[1]
+        samples, rate = np.asarray(source[0]), round(source[1])
+        channels = samples.shape[1] if samples.ndim == 2 else 1
+        if samples.ndim not in (1, 2) or 0 < len(samples) < channels:
+            raise ValueError(f"expected samples (T,) or (T, channels), got {samples.shape}")
         if samples.dtype.kind == "i":  # 16-bit integers and the like: full scale is 1
             samples = samples / -float(np.iinfo(samples.dtype).min)
         samples = samples[int(offset * rate) :]
@@ -37,6 +40,8 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
                 io.BytesIO(source) if isinstance(source, bytes) else source
             ) as file:
                 rate = file.samplerate
+                if file.frames < int(offset * rate):
+                    raise ValueError(f"{name}: ends before {offset} s")
                 file.seek(int(offset * rate))
                 frames = -1 if duration is None else round(duration * rate)
                 samples = file.read(frames, dtype="float32")
@@ -63,7 +68,13 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
 
 
 def split_at_silences(waveform: Tensor, max_seconds: float) -> list[Tensor]:
-    """Cut (T,) into pieces of at most `max_seconds`, each cut at the quietest 0.1 s in reach."""
+    """Cut (T,) into pieces of at most `max_seconds`, each cut at the quietest 0.1 s in reach.
+
+    Raises ValueError for what is no waveform.
+    """
+    if waveform.ndim != 1 or not waveform.is_floating_point() or not waveform.isfinite().all():
+        kind = f"{tuple(waveform.shape)} of {waveform.dtype}"
+        raise ValueError(f"expected a waveform (T,) of finite floats, got {kind}")
     longest, window = int(max_seconds * SAMPLE_RATE), SAMPLE_RATE // 10
     pieces = []
     while len(waveform) > longest:

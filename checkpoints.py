@@ -120,7 +120,7 @@ def checkpoint_folder(id_or_dir: str | Path, weights: bool = True) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
 
-    small = ["*.json", "tokenizer.model"]
+    small = ["*.json", "*tokenizer.model"]  # the star: in a folder that came along, too
 
     def download(patterns: list[str], revision: str = "main") -> Path:
         return Path(snapshot_download(str(id_or_dir), revision=revision, allow_patterns=patterns))
@@ -284,6 +284,7 @@ class Progress:
     stale: int = 0  # evaluations since the best
     skipped: int = 0  # steps with an infinite gradient
     bad: int = 0  # of these, in a row
+    scaler: dict = field(default_factory=dict)  # fp16's scale of the loss
     audio_seconds: float = 0.0
     wall_seconds: float = 0.0
 

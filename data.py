@@ -58,7 +58,7 @@ class Utterance:
 
     id: str
     audio: str | bytes  # path, or an encoded file itself
-    text: str
+    text: str  # as its source has it; `normalise_text` makes of it what is trained on
     offset: float = 0.0  # seconds into the recording
     duration: float | None = None  # seconds; None: to its end
     speaker: str = ""
@@ -99,11 +99,15 @@ class Batch:
 def normalise_text(text: str) -> str:
     """The rule for training texts and for `raw_wer`: lower case, no punctuation.
 
-    Unicode NFKC; curly apostrophes made straight; letters, digits and apostrophes inside a word
-    stay; everything else divides words.
+    Unicode NFKC; curly apostrophes made straight; letters with their marks, digits and apostrophes
+    inside a word stay; everything else divides words.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-    return " ".join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", text))
+    # \w knows no marks, which are the vowels of Hindi and Thai.
+    inside = (c.isalnum() or c == "'" or unicodedata.category(c)[0] == "M" for c in text)
+    kept = (c if stays else " " for c, stays in zip(text, inside, strict=True))
+    words = (word.strip("'") for word in "".join(kept).split())
+    return " ".join(filter(None, words))
 
 
 class Problems(Counter):
@@ -149,7 +153,7 @@ def read_manifest(path: Path) -> list[Utterance]:
                     Utterance(
                         id=row.get("id", row["audio"]),
                         audio=audio,
-                        text=normalise_text(row["text"]),
+                        text=str.strip(row["text"]),
                         offset=float(row.get("offset", 0.0)),
                         duration=None if row.get("duration") is None else float(row["duration"]),
                         speaker=row.get("speaker", ""),
@@ -192,7 +196,7 @@ def usable(
             problems[f"shorter than {cfg.min_seconds} s"] += 1
         elif seconds > cfg.max_seconds:
             problems[f"longer than {cfg.max_seconds} s"] += 1
-        elif not (utterance.text or cfg.wordless):
+        elif not (cfg.wordless or normalise_text(utterance.text)):
             problems["no words in the text"] += 1
         else:
             kept.append((utterance, seconds))
@@ -321,8 +325,12 @@ def collate(
         if waveform.std() < SILENT:
             problems["silent"] += 1
             continue
-        waveforms.append(vary(utterance, waveform) if vary else waveform)
-        texts.append(utterance.text)
+        try:
+            waveforms.append(vary(utterance, waveform) if vary else waveform)
+        except (OSError, ValueError):
+            problems["the noise to be mixed in is missing or cannot be read"] += 1
+            continue
+        texts.append(normalise_text(utterance.text))
     return (pad(waveforms, texts) if waveforms else None), dict(problems)
 
 

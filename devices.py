@@ -39,12 +39,13 @@ def hardware(device: str) -> str:
     cpuinfo = Path("/proc/cpuinfo")
     names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
     name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores" + (" (MPS)" if device == "mps" else "")
+    mps = torch.device(device).type == "mps"
+    return f"{name}, {os.cpu_count()} cores" + (" (MPS)" if mps else "")
 
 
 def inference_dtype(device: str) -> torch.dtype:
     """The number format to transcribe in."""
-    return torch.float32 if device == "cpu" else torch.bfloat16
+    return torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
 
 
 def formats(name: str, kind: str) -> tuple[torch.dtype, torch.dtype]:
@@ -54,7 +55,8 @@ def formats(name: str, kind: str) -> tuple[torch.dtype, torch.dtype]:
     bf16 pays on GPUs since Ampere and on CPUs that multiply it (AMX, AVX-512 BF16).
     """
     if name == "auto" and kind == "cuda":
-        old = torch.cuda.is_available() and not torch.cuda.is_bf16_supported()
+        real = partial(torch.cuda.is_bf16_supported, including_emulation=False)
+        old = torch.cuda.is_available() and not real()
         name = "fp16" if old else "bf16"
     elif name == "auto":
         fast = kind == "cpu" and torch.cpu._is_avx512_bf16_supported()
@@ -74,7 +76,9 @@ def precision(name: str, device: str):
     kind = torch.device(device).type
     frozen, dtype = formats(name, kind)
     autocast = torch.autocast(kind, dtype) if dtype != torch.float32 else nullcontext()
-    return frozen, autocast, torch.amp.GradScaler(kind, enabled=dtype == torch.float16)
+    # The loss is a sum over tokens: at the usual 65536, meant for a mean, ten steps overflow.
+    scaler = torch.amp.GradScaler(kind, init_scale=16.0, enabled=dtype == torch.float16)
+    return frozen, autocast, scaler
 
 
 def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:

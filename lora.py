@@ -20,9 +20,8 @@ class LoRALinear(nn.Linear):
     def __init__(self, base: nn.Linear, r: int, alpha: float, dropout: float):
         nn.Module.__init__(self)  # not Linear's: it would allocate a second weight
         self.in_features, self.out_features = base.in_features, base.out_features
-        self.weight, self.bias = base.weight.requires_grad_(False), base.bias
-        if self.bias is not None:
-            self.bias.requires_grad_(False)
+        base.requires_grad_(False)
+        self.weight, self.bias = base.weight, base.bias
         device = self.weight.device
         self.r, self.alpha, self.scale = r, alpha, alpha / r
         self.dropout = nn.Dropout(dropout)
@@ -71,7 +70,7 @@ def apply_lora(
         for parent in model.modules() for name, child in parent.named_children()
         if name in targets and type(child) is nn.Linear
     ]  # fmt: skip
-    if missing := set(targets) - {name for _, name, _ in found}:
+    if (missing := set(targets) - {name for _, name, _ in found}) or not targets:
         model_name = type(model).__name__
         raise ValueError(f"LoRA targets {sorted(missing)} name no linear layer of {model_name}")
     for parent, name, child in found:
@@ -138,7 +137,7 @@ def load_adapter(model: nn.Module, folder: str | Path) -> None:
         raise ValueError(f"{folder}: this LoRA uses {', '.join(used)}: not supported")
     if not lora_layers(model):
         names = tuple({target.split(".")[-1] for target in config["target_modules"]})
-        apply_lora(model, names, config["r"], config["lora_alpha"], config["lora_dropout"])
+        apply_lora(model, names, config["r"], config["lora_alpha"], config.get("lora_dropout", 0.0))
     unmerge_lora(model)  # a merged weight would keep the adapter of before
     for layer in lora_layers(model).values():
         if (layer.r, layer.alpha) != (config["r"], config["lora_alpha"]):

@@ -30,7 +30,6 @@ from data import (
     Problems,
     Utterance,
     collate,
-    normalise_text,
     plan_batches,
     usable,
     vary,
@@ -128,7 +127,7 @@ class ParquetFile:
         value = {field: row[name] if name else None for field, name in self.columns.items()}
         audio = value["audio"]["bytes"] if isinstance(value["audio"], dict) else value["audio"]
         name, speaker = (value[k] if value[k] is not None else "" for k in ("id", "speaker"))
-        text = normalise_text(value["text"] or "")
+        text = (value["text"] or "").strip()
         return Utterance(str(name) or place, audio or b"", text, speaker=str(speaker))
 
 

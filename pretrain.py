@@ -38,7 +38,7 @@ from checkpoints import (
     restore_optimizer,
 )
 from ctc import HubertCTC
-from data import Batches, DataConfig, load_source, load_sources
+from data import Batches, DataConfig, load_source, load_sources, normalise_text
 from devices import pick_device
 from eval import cer, wer
 from synthesis import sentences
@@ -173,7 +173,7 @@ def train_hubert(
             print(f"hubert step {step}/{steps}  loss {mean:.3f}  {seconds:.0f} s", flush=True)
         if step % SAVE_EVERY == 0 or step == steps:
             for source, utterances in held_out.items():
-                refs = [u.text for u in utterances]
+                refs = [normalise_text(u.text) for u in utterances]
                 hyps = [model.transcribe(u.waveform()) for u in utterances]
                 rates = f"WER {wer(refs, hyps):.2%}  CER {cer(refs, hyps):.2%}"
                 print(f"hubert on {source}: {rates}", flush=True)

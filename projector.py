@@ -1,4 +1,4 @@
-"""AudioProjector: the trained bridge between a speech encoder and a language model.
+"""AudioProjector: encoder frames in, the decoder's embeddings out. Trained from random weights.
 
 Shape letters: B batch, F encoder frames, N audio tokens, D width, k frames stacked into one token.
 """

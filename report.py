@@ -83,8 +83,8 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
             "two rates that cannot be compared"
         )
     a, b = (
-        # The text too: several utterances may be cut from one file.
-        {(r["audio"], r["reference"]): r
+        # Several utterances may be cut from one file.
+        {(r["audio"], r.get("offset", 0.0), r["reference"]): r
          for r in map(json.loads, Path(path).read_text().splitlines())}
         for path in (path_a, path_b)
     )  # fmt: skip
@@ -93,10 +93,11 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
     edits = np.array([[errors(a[key]), errors(b[key])] for key in a])
     words = np.array([len(a[key]["ref"].split()) for key in a])
     draws = np.random.default_rng(seed).integers(len(words), size=(RESAMPLES, len(words)))
-    rates = edits[draws].sum(1) / words[draws].sum(1, keepdims=True)  # (RESAMPLES, 2)
+    counts = np.maximum(words[draws].sum(1, keepdims=True), 1)
+    rates = edits[draws].sum(1) / counts  # (RESAMPLES, 2)
     difference = rates[:, 1] - rates[:, 0]
     low, high = np.quantile(difference, (0.025, 0.975))
-    wer_a, wer_b = edits.sum(0) / words.sum()
+    wer_a, wer_b = edits.sum(0) / max(1, words.sum())
     return (
         f"A {wer_a:.2%}  {search_a}  {path_a}\nB {wer_b:.2%}  {search_b}  {path_b}\n"
         f"B - A {wer_b - wer_a:+.2%} (95 % interval {low:+.2%} to {high:+.2%}); "

@@ -43,16 +43,18 @@ BATCH_SECONDS = 120.0  # of audio transcribed at a time, padding counted
 LOSS_CHUNK = 128  # target positions whose logits exist at a time
 
 
-def normalise(waveforms: Tensor, lengths: Tensor) -> Tensor:
-    """Zero mean and unit variance per utterance over its valid samples; padding becomes zero.
+def normalise(x: Tensor, lengths: Tensor, eps: float = 1e-7) -> Tensor:
+    """Zero mean and unit variance over the valid samples of each row; padding becomes zero.
 
-    What Wav2Vec2FeatureExtractor does with `do_normalize`. waveforms (B, T), lengths (B,).
+    Of waveforms (B, T), what Wav2Vec2FeatureExtractor does with `do_normalize`; of features
+    (B, C, F), each channel by itself. lengths (B,).
     """
-    valid = length_mask(lengths, waveforms.shape[1])
-    mean = (waveforms * valid).sum(1, keepdim=True) / lengths[:, None]
-    centred = (waveforms - mean) * valid
-    variance = centred.pow(2).sum(1, keepdim=True) / lengths[:, None]
-    return centred * torch.rsqrt(variance + 1e-7)
+    count = lengths.view(-1, *(1,) * (x.ndim - 1))  # (B, 1) or (B, 1, 1)
+    valid = torch.arange(x.shape[-1], device=x.device) < count
+    mean = (x * valid).sum(-1, keepdim=True) / count
+    centred = (x - mean) * valid
+    variance = centred.pow(2).sum(-1, keepdim=True) / count
+    return centred * torch.rsqrt(variance + eps)
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
@@ -91,13 +93,8 @@ def masked_group_norm(x: Tensor, lengths: Tensor, norm: nn.GroupNorm) -> Tensor:
     nn.GroupNorm would take its statistics over the padding too, and each utterance's result
     would depend on its neighbours in the batch.
     """
-    valid = length_mask(lengths, x.shape[2])[:, None]
-    count = lengths[:, None, None]
-    x32 = x.float()
-    mean = (x32 * valid).sum(2, keepdim=True) / count
-    variance = ((x32 - mean) * valid).pow(2).sum(2, keepdim=True) / count
-    x32 = (x32 - mean) * torch.rsqrt(variance + norm.eps)
-    return (x32 * norm.weight[:, None] + norm.bias[:, None]).to(x.dtype)
+    y = normalise(x.float(), lengths, norm.eps)
+    return (y * norm.weight[:, None] + norm.bias[:, None]).to(x.dtype)
 
 
 class ConvStem(nn.Module):
@@ -357,10 +354,10 @@ class Qwen3(nn.Module):
             # Its own initialisation, of no use here, would import sympy: a second at every start.
             "embed_tokens": nn.Embedding(V, D, _weight=torch.empty(V, D)),
             "layers": nn.ModuleList(DecoderLayer(cfg, i) for i in range(cfg.num_hidden_layers)),
-            "norm": RMSNorm(cfg.hidden_size, cfg.rms_norm_eps),
+            "norm": RMSNorm(D, cfg.rms_norm_eps),
         })  # fmt: skip
         if not cfg.tie_word_embeddings:
-            self.lm_head = nn.Linear(cfg.hidden_size, cfg.vocab_size, bias=False)
+            self.lm_head = nn.Linear(D, V, bias=False)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token ids (...) -> embeddings (..., D)."""
@@ -395,7 +392,7 @@ class Qwen3(nn.Module):
         rows = torch.arange(total - S, total, device=valid.device)[:, None]
         columns = torch.arange(total, device=valid.device)
         # A padded query sees itself: a row with nothing to see would be NaN.
-        return ((columns <= rows) & valid[:, None] | (columns == rows))[:, None]
+        return (((columns <= rows) & valid[:, None]) | (columns == rows))[:, None]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Hidden states (..., D) -> logits (..., V). Ask only for the positions that are needed."""
@@ -458,8 +455,7 @@ class Qwen3(nn.Module):
         ends early is filled up with the first of `eos_ids`.
         """
         inputs_embeds = self.embed(input_ids) if inputs_embeds is None else inputs_embeds
-        steps = self.steps(inputs_embeds, max_new_tokens, eos_ids, mask)
-        return torch.stack(list(steps), dim=1)
+        return torch.stack([*self.steps(inputs_embeds, max_new_tokens, eos_ids, mask)], dim=1)
 
     @torch.inference_mode()
     def generate_uncached(self, input_ids: Tensor, max_new_tokens: int) -> Tensor:
@@ -472,7 +468,10 @@ class Qwen3(nn.Module):
 
     @classmethod
     def from_pretrained(cls, id_or_dir, dtype=torch.bfloat16, device="cpu", weights=True):
-        """From a folder in the Hub's format or a Hub id; see Hubert.from_pretrained."""
+        """From a folder in the Hub's format or a Hub id; see Hubert.from_pretrained.
+
+        In bfloat16, as Qwen3 is published; HuBERT is in float32.
+        """
         folder = checkpoint_folder(id_or_dir, weights)
         with torch.device("meta"):
             model = cls(Qwen3Config.from_dict(read_config(folder), folder / "config.json"))
@@ -548,9 +547,8 @@ class TinyAudio(nn.Module):
     def train(self, mode: bool = True) -> "TinyAudio":
         """Training mode for what is trained; the frozen models stay in eval mode."""
         super().train(mode)
-        self.encoder.eval()
-        self.decoder.eval()
         for part in (self.encoder, self.decoder):
+            part.eval()
             for layer in lora_layers(part).values():
                 layer.train(mode)
         return self
@@ -764,6 +762,8 @@ class TinyAudio(nn.Module):
         for part in ("encoder", "decoder"):
             if lora_layers(getattr(self, part)):
                 save_adapter(getattr(self, part), folder / f"{part}_lora", getattr(self.cfg, part))
+            else:
+                shutil.rmtree(folder / f"{part}_lora", ignore_errors=True)  # an earlier run's
 
 
 def saved_config(folder: Path) -> ModelConfig:
@@ -772,7 +772,7 @@ def saved_config(folder: Path) -> ModelConfig:
     Raises FileNotFoundError or ValueError where it is none.
     """
     config = read_config(folder)
-    if config.get("model_type") != "tiny_audio":
+    if config.get("model_type") != "tiny_audio" or not {"encoder", "decoder"} <= config.keys():
         raise ValueError(f"{folder}: config.json is not a Tiny Audio model's")
     for part in ("encoder", "decoder"):
         if (folder / config[part]).is_dir():  # carried along, or beside the folder
@@ -810,7 +810,8 @@ def main() -> int:
                 continue
             print("" if args.mic else f"{source}: ", end="", flush=True)
             greedy = beams == 1 and not args.ctc
-            for text in model.stream(audio) if greedy else [model.transcribe(audio, beams)]:
+            texts = model.stream(audio) if greedy else [model.transcribe(audio, beams)]
+            for text in texts:
                 print(text, end="", flush=True)
             print()
     except (OSError, ValueError) as error:

@@ -56,11 +56,13 @@ def loop_start(ids: list[int]) -> int | None:
 
 def repeated(ids: list[int]) -> int:
     """How many of the last ids only repeat those 1 to 16 places before: a loop's later rounds."""
-    return max(
-        next((n for n in range(len(ids) - period) if ids[-1 - n] != ids[-1 - n - period]),
-             max(0, len(ids) - period))
-        for period in range(1, 17)
-    )  # fmt: skip
+    longest = 0
+    for period in range(1, 17):
+        n = 0
+        while n + period < len(ids) and ids[-1 - n] == ids[-1 - n - period]:
+            n += 1
+        longest = max(longest, n)
+    return longest
 
 
 def is_looping(ids: list[int]) -> bool:

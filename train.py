@@ -151,6 +151,7 @@ def train(cfg: Config, resume: bool) -> int:
     progress = Progress()
     if resume:
         load_checkpoint(run, model, optimizer, progress)
+        scaler.load_state_dict(progress.scaler)
     print(report.parameter_table(model))
     hours = f"{batches.seconds / 3600:.1f} h of" if batches.seconds else "streamed"
     print(f"{hours} speech on {device}, frozen weights {frozen_dtype}")
@@ -213,7 +214,7 @@ def train(cfg: Config, resume: bool) -> int:
             clock, clock_audio = time.monotonic(), progress.audio_seconds  # no training time
         exhausted = 0 < cfg.train.patience <= progress.stale
         if progress.step % cfg.train.save_every == 0 or stopped or exhausted:
-            progress.cursors = ranks.gather(cursor)
+            progress.cursors, progress.scaler = ranks.gather(cursor), scaler.state_dict()
             if ranks.RANK == 0:
                 save_checkpoint(run, model, optimizer, progress)
         if stopped:
@@ -289,7 +290,7 @@ def make_optimizer(model: TinyAudio, cfg: TrainConfig) -> torch.optim.AdamW:
     """AdamW with a peak learning rate for the projector and one for LoRA; norms do not decay."""
     projector = list(model.projector.parameters())
     lora = [p for name, p in model.named_parameters() if ".lora_" in name]
-    matrices, scales = ([p for p in projector if (p.ndim > 1) == many] for many in (True, False))
+    matrices, scales = [p for p in projector if p.ndim > 1], [p for p in projector if p.ndim == 1]
     groups = [
         {"params": matrices, "peak": cfg.lr_projector},
         {"params": scales, "peak": cfg.lr_projector, "weight_decay": 0.0},

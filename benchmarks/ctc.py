@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from ctc import HubertCTC
-from data import load_source
+from data import load_source, normalise_text
 from eval import cer, wer
 
 
@@ -25,7 +25,7 @@ def main() -> int:
         model = HubertCTC.from_pretrained(args.encoder)
         for source in args.data:
             utterances = load_source(source)[: args.limit]
-            refs = [u.text for u in utterances]
+            refs = [normalise_text(u.text) for u in utterances]
             hyps = [model.transcribe(u.waveform()) for u in utterances]
             print(f"{source}: {len(refs)} utterances, "
                   f"WER {wer(refs, hyps):.2%}, CER {cer(refs, hyps):.2%}")  # fmt: skip

@@ -25,7 +25,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from audio import SAMPLE_RATE
 from ctc import HubertCTC
-from data import Problems, load_source, write_jsonl
+from data import Problems, load_source, normalise_text, write_jsonl
 from pretrain import HUBERT, MODELS
 
 HOP = math.prod(HUBERT.conv_stride)  # samples from one frame of the encoder to the next
@@ -104,8 +104,9 @@ def cut_all(model: HubertCTC, manifest: Path) -> list[tuple[str, list[Word]]]:
         except (OSError, ValueError):
             problems["the audio file is missing or cannot be read"] += 1
             continue
+        text = normalise_text(utterance.text)
         try:
-            recordings.append((utterance.speaker, cut_words(model, waveform, utterance.text)))
+            recordings.append((utterance.speaker, cut_words(model, waveform, text)))
         except ValueError as error:
             problems[str(error)] += 1
     problems.report(str(manifest))

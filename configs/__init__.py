@@ -92,12 +92,16 @@ def merge(values: dict, new: dict) -> dict:
 def build(default, values: dict):
     """A copy of the dataclass instance `default` with the given values; other keys are ignored.
 
-    Raises ValueError where a section is not a mapping.
+    Raises ValueError where a value is of another kind: a JSON file's are not checked yet.
     """
     known = {k: v for k, v in values.items() if hasattr(default, k)}
     for key, value in known.items():
-        if dataclasses.is_dataclass(getattr(default, key)) and not isinstance(value, dict):
+        kind = type(getattr(default, key))
+        if dataclasses.is_dataclass(kind) and not isinstance(value, dict):
             raise ValueError(f"{key} is {value!r}; expected a section with keys")
+        kinds = (int, float) if kind in (int, float) else kind
+        if kind in (int, float, str) and not isinstance(value, kinds):
+            raise ValueError(f"{key} is {value!r}; expected a value like {getattr(default, key)!r}")
     return dataclasses.replace(default, **{
         k: build(getattr(default, k), v) if isinstance(v, dict)
         else tuple(v) if isinstance(v, list) else v

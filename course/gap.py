@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course.drawing import picture
-from data import load_source, pad
+from data import load_source, normalise_text, pad
 from tinyaudio import DEFAULT_MODEL, TinyAudio
 
 COLOURS = ("tab:gray", "tab:orange", "tab:green", "tab:blue")  # of the groups, in order
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=Path("runs") / "gap.png")
     args = parser.parse_args()
     utterances = load_source(args.data)
-    batch = pad([u.waveform() for u in utterances], [u.text for u in utterances])
+    batch = pad([u.waveform() for u in utterances], [normalise_text(u.text) for u in utterances])
     trained = TinyAudio.from_pretrained(args.model, device="cpu")
     torch.manual_seed(0)
     fresh = TinyAudio.from_config(trained.cfg).eval()

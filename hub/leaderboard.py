@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
-from data import Utterance, normalise_text
+from data import Utterance
 from eval import score, summarise, text_normaliser
 from hub.card import table, test_sets
 from hub.repository import without_folders
@@ -74,7 +74,7 @@ def check(path: Path) -> tuple[dict, list[str]]:
         rows, normalise = [json.loads(line) for line in lines], text_normaliser(entry["normalizer"])
         figures = {key: entry[key] for key in (*FIGURES, *COLUMNS)}
         counted = summarise([
-            score(Utterance("", r["audio"], normalise_text(r["reference"])), r["hypothesis"],
+            score(Utterance("", r["audio"], r["reference"]), r["hypothesis"],
                   r["seconds"], normalise)
             for r in rows
         ])  # fmt: skip

@@ -23,7 +23,7 @@ MADE_BY = {
 }  # fmt: skip
 # By name: who knows what else lies in these folders.
 MODEL_FILES = ("config.json", "projector.safetensors", *Tokenizer.FILES, *MADE_BY)
-BASE_FILES = ("model*.safetensors", "pytorch_model*.bin", *Tokenizer.FILES, "*config.json",
+BASE_FILES = ("model*.safetensors", *Tokenizer.FILES, "*config.json",
               "vocab.json", "merges.txt", "model.safetensors.index.json")  # fmt: skip
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 # A base of the client's errors is the HTTP library's, which has been another with time.
@@ -70,6 +70,8 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
         if base.is_dir():  # the tiny pair, which lies in the folder or beside it
             if base.resolve().parent not in (model.resolve(), model.resolve().parent):
                 raise ValueError(f"{model}/config.json: {part} is {base}, another folder's")
+            if not any(base.glob("model*.safetensors")):
+                raise ValueError(f"{base}: holds no model.safetensors; nothing else is published")
             copy_files(base, out / part, BASE_FILES)
             config[part] = part
     config["auto_map"] = {"AutoConfig": "pipeline.TinyAudioConfig",

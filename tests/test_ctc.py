@@ -120,7 +120,7 @@ def test_eval_names_it(tmp_path):
 def test_one_beam_leaves_nothing_to_judge():
     for script, arguments in (("eval.py", ()), ("tinyaudio.py", (SAMPLES / "1.wav",))):
         done = run_script(script, *arguments, "--ctc", "--beams", 1)
-        assert done.returncode in (1, 2) and "one beam leaves nothing to choose among" in done.stderr, done.stderr
+        assert done.returncode == 1 and "one beam leaves nothing" in done.stderr, done.stderr
 
 
 def test_an_encoder_without_letters_is_a_sentence(tmp_path):

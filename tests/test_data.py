@@ -19,6 +19,7 @@ from synthesis import espeak_corpus, read_grammar, sentences, voices
         ("I\u2019m at Tom's - it's 5 o'clock", "i'm at tom's it's 5 o'clock"),
         ("'quoted' re-do \u00c9t\u00e9 \ufb01ne", "quoted re do \u00e9t\u00e9 fine"),
         ("  \n ...", ""),
+        ("नमस्ते, สวัสดี!", "नमस्ते สวัสดี"),  # vowels that are marks
     ],
 )
 def test_normalise_text(text, expected):
@@ -59,6 +60,19 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path):
     }  # fmt: skip
     torch.testing.assert_close(batch.waveforms[1, :8000], batch.waveforms[0, 4000:12_000])
     assert not batch.waveforms[1, 8000:].any()
+
+
+def test_noise_that_is_gone_is_counted_too(tmp_path):
+    """Fails if one missing file of augment.noise ends a run after hours."""
+    soundfile.write(tmp_path / "good.wav", torch.randn(16_000).numpy() * 0.1, 16_000)
+    source = write_manifest(tmp_path, [{"audio": "good.wav", "text": text} for text in "ab"])
+
+    def vary(utterance, waveform):
+        return load_source("missing.jsonl") if utterance.text == "a" else waveform
+
+    batch, problems = collate(load_source(source), vary)
+    assert batch.texts == ["b"]
+    assert problems == {"the noise to be mixed in is missing or cannot be read": 1}
 
 
 def test_recordings_without_words_are_trained_on_where_asked(tmp_path):

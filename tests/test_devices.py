@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from devices import convolve_by_fft, inference_dtype, pick_device, precision
+from devices import convolve_by_fft, formats, inference_dtype, pick_device, precision
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,19 @@ def test_the_cpu_trains_in_bf16_where_that_is_faster(fast, monkeypatch):
     frozen, autocast, scaler = precision("auto", "cpu")
     assert frozen == torch.float32 and not scaler.is_enabled()
     assert isinstance(autocast, torch.autocast if fast else nullcontext)
+
+
+def test_before_ampere_it_is_fp16(monkeypatch):
+    """Fails if bf16 that PyTorch only imitates counts."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True:
+                        including_emulation)  # fmt: skip
+    assert formats("auto", "cuda") == (torch.float16, torch.float16)
+
+
+def test_a_device_is_named_or_a_torch_device():
+    for device in ("cpu", "cpu:0", torch.device("cpu")):
+        assert inference_dtype(device) == torch.float32
 
 
 def test_fp16_scales_its_loss():

@@ -6,8 +6,19 @@ import random
 import pytest
 from conftest import ROOT, requires, run_script
 
-from data import Utterance
-from eval import align, bootstrap, cer, score, summarise, text_normaliser, wer, write_results
+from data import Utterance, load_source
+from eval import (
+    align,
+    bootstrap,
+    cer,
+    edit_distance,
+    errors,
+    score,
+    summarise,
+    text_normaliser,
+    wer,
+    write_results,
+)
 from report import compare, evaluation_report, show_alignment
 
 
@@ -70,6 +81,27 @@ def test_two_rates_where_the_normaliser_joins_digits():
     assert "joins" in evaluation_report([result], summary)
 
 
+def test_the_normaliser_sees_what_was_written(tmp_path):
+    """Whisper's rule reads signs that ours drops: $20 is not 20, and 1,000 is one number."""
+    written = "It costs $20, or 1,000 at 50% off: 3.5 each."
+    row = json.dumps({"audio": "x.wav", "text": written})
+    (tmp_path / "m.jsonl").write_text(row + "\n")
+    (utterance,) = load_source(str(tmp_path / "m.jsonl"))
+    said = "it costs twenty dollars or 1000 at fifty percent off 3.5 each"
+    result = score(utterance, said, 1.0, text_normaliser("whisper"))
+    assert result["reference"] == written and result["ref"] == result["hyp"]
+    assert errors(result) == 0 and result["raw_errors"] > 0
+
+
+def test_the_distance_is_what_align_counts():
+    rng = random.Random(0)
+    for units in ("ab c", ["a", "b ", "", "abc"]):
+        for _ in range(500):
+            ref, hyp = (rng.choices(units, k=rng.randrange(9)) for _ in range(2))
+            assert edit_distance(ref, hyp) == sum(align(ref, hyp)[:3]), (ref, hyp)
+    assert cer(["a" * 20_000], ["a" * 19_990 + "b" * 10]) == 10 / 20_000  # no table of all pairs
+
+
 def test_recordings_without_words_are_counted_apart():
     """Words on noise are insertions in the WER, and told apart as hallucinated."""
     normalise = text_normaliser("none")
@@ -111,6 +143,11 @@ def test_results_and_comparison(tmp_path):
     (tmp_path / "b" / "summary.json").write_text(json.dumps(summary | {"normalizer": "whisper"}))
     with pytest.raises(ValueError, match="cannot be compared"):
         compare(*files)
+    for name, wrong in (("c", "no"), ("d", "yeah")):  # two cuts of one file that say the same
+        rows = [score(Utterance("", "x.wav", "yeah", offset=at), text, 1.0, normalise)
+                for at, text in ((0.0, wrong), (9.0, "yeah"))]  # fmt: skip
+        write_results(tmp_path / name, rows, summarise(rows))
+    assert "A 50.00%" in compare(*(str(tmp_path / name / "results.jsonl") for name in "cd"))
     (tmp_path / "b" / "summary.json").unlink()
     (tmp_path / "b" / "results.jsonl").write_text("")
     with pytest.raises(ValueError, match="different utterances"):

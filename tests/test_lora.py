@@ -123,6 +123,8 @@ def test_unknown_target(pair):
     """Fails if a mistyped target leaves the model without the adapter it was to have."""
     with pytest.raises(ValueError, match="query"):
         apply_lora(pair.ours, ("q_proj", "query"), r=4, alpha=8.0)
+    with pytest.raises(ValueError, match="name no linear layer"):
+        apply_lora(pair.ours, (), r=4, alpha=8.0)
     assert not lora_layers(pair.ours)
 
 

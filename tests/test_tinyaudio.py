@@ -2,9 +2,11 @@
 
 import io
 import json
+import math
 import re
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -186,9 +188,20 @@ def test_what_is_not_audio_is_named(tmp_path):
     for source in (b"", b"no audio", (np.zeros(0), SAMPLE_RATE), (np.array([np.inf]), 8000)):
         with pytest.raises(ValueError, match=r"^the audio: "):
             load_audio(source)
-    with pytest.raises(ValueError, match="tone"):
-        soundfile.write(tmp_path / "tone.wav", sine(), SAMPLE_RATE)
+    soundfile.write(tmp_path / "tone.wav", sine(), SAMPLE_RATE)
+    with pytest.raises(ValueError, match=r"tone\.wav: ends before 5\.0 s"):
         load_audio(tmp_path / "tone.wav", offset=5.0)
+    with pytest.raises(ValueError, match=r"\(T, channels\), got \(2, 16000\)"):
+        load_audio((np.zeros((2, 16_000)), SAMPLE_RATE))  # channels first
+
+
+@pytest.mark.parametrize(
+    "waveform",
+    [torch.zeros(1, 16_000), torch.zeros(16_000, dtype=torch.int16), torch.full((9,), math.nan)],
+)
+def test_a_tensor_that_is_no_waveform_is_a_sentence(model, waveform):
+    with pytest.raises(ValueError, match=r"expected a waveform \(T,\) of finite floats"):
+        model.transcribe(waveform)
 
 
 def test_normalise_equals_the_feature_extractor():
@@ -398,6 +411,13 @@ def test_a_saved_model_carries_its_base_along(model, saved, tmp_path):
     assert_same_texts(model, TinyAudio.from_pretrained(tmp_path / "again", device="cpu"))
 
 
+def test_no_adapter_of_an_earlier_run_stays(model, tmp_path):
+    model.save_pretrained(tmp_path / "run")
+    cfg = replace(model.cfg, encoder_lora=LoraConfig(r=0), decoder_lora=LoraConfig(r=0))
+    TinyAudio.from_config(cfg).save_trained(tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*_lora"))
+
+
 def test_a_model_beside_its_base_refers_to_it(tmp_path):
     """Fails if the shipped models/ would hold every weight twice, or could not be moved."""
     for path in PAIR.values():
@@ -450,12 +470,13 @@ def lose_an_adapter_key(folder):
         (lambda f: (f / "projector.safetensors").unlink(), FileNotFoundError, "projector"),
         (lambda f: rewrite_config(f, decoder="/nowhere"), FileNotFoundError, "/nowhere"),
         (lambda f: rewrite_config(f, decoder_lora=None), ValueError, "decoder_lora"),
+        (lambda f: rewrite_config(f, stack="3"), ValueError, "stack is '3'; expected a value like"),
         (lambda f: (f / "config.json").write_text("{"), ValueError, r"config\.json"),
         (cut_projector, ValueError, "projector"),
         (cut_adapter, ValueError, "adapter_model"),
     ],
     ids=["projector_shape", "adapter_keys", "other_model", "no_config", "no_projector", "no_base",
-         "config_keys", "config_not_json", "projector_cut", "adapter_cut"],
+         "config_keys", "config_kinds", "config_not_json", "projector_cut", "adapter_cut"],
 )  # fmt: skip
 def test_what_is_no_model_is_named(saved, tmp_path, damage, error, sentence):
     """Fails if a folder that does not fit loads, or ends in a traceback that names no file."""

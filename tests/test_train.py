@@ -23,6 +23,7 @@ from test_tinyaudio import PAIR, TEXTS, make, noises, trained
 
 from checkpoints import load_checkpoint
 from data import Batches, DataConfig, Utterance, collate, load_source, pad
+from devices import precision
 from lora import lora_layers
 from report import lora_sizes
 from train import Config, Progress, TrainConfig, finish, learning_rate, make_optimizer, train_step
@@ -424,6 +425,17 @@ def test_a_bad_step_changes_nothing(cause):
     assert math.isfinite(norm)
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
     assert changed == trained(model).keys()
+
+
+def test_fp16_trains_from_the_first_steps_on():
+    """Fails if the scale, meant for a mean, sends the sum over many tokens beyond float16."""
+    model, (_, autocast, scaler) = make().train(), precision("fp16", "cpu")
+    optimizer = make_optimizer(model, TrainConfig())
+    batch = pad(noises(*[1.0] * 8), ["seven eight nine ten " * 10] * 8)
+    before = model.projector.mlp.up_proj.weight.detach().clone()
+    for _ in range(2):
+        train_step(model, [batch], optimizer, autocast, scaler, 1.0)
+    assert not torch.equal(model.projector.mlp.up_proj.weight, before)
 
 
 def test_the_gradient_is_clipped():
