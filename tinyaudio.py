@@ -176,11 +176,11 @@ class HubertEncoder(nn.Module):
         self.layer_norm = nn.LayerNorm(cfg.hidden_size, eps=cfg.layer_norm_eps)
         self.layers = nn.ModuleList(HubertLayer(cfg) for _ in range(cfg.num_hidden_layers))
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor, padded: bool = True) -> Tensor:
         valid = length_mask(lengths, x.shape[1])
         x = x * valid[..., None]  # the positional convolution reaches across the end
         # A mask rules out the fastest attention kernels: none where nothing is padded.
-        mask = None if bool(valid.all()) else valid[:, None, None]
+        mask = valid[:, None, None] if padded else None
         x = x + self.pos_conv_embed(x)
         if not self.pre_norm:
             x = self.layer_norm(x)
@@ -215,8 +215,8 @@ class Hubert(nn.Module):
             raise ValueError(f"{shortest} samples are too few: one frame needs {self.min_samples}")
         waveforms = waveforms.to(self.feature_projection.projection.weight.dtype)
         x, frame_lengths = self.feature_extractor(waveforms, lengths)
-        x = self.encoder(self.feature_projection(x), frame_lengths)
-        return x, frame_lengths
+        padded = self.frame_length(shortest) < x.shape[1]
+        return self.encoder(self.feature_projection(x), frame_lengths, padded), frame_lengths
 
     def frame_length(self, samples):
         """Frames of an utterance of so many samples (int or Tensor), through every convolution."""
@@ -378,7 +378,8 @@ class Qwen3(nn.Module):
         angles = positions[..., None] * rope_frequencies(self.cfg, x.device)  # (B, S, head_dim/2)
         angles = torch.cat((angles, angles), dim=-1)[:, None]  # (B, 1, S, head_dim)
         rope = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        attend = self.attention_mask(valid, S)
+        whole = mask is None and cache is None  # plain causal attention says it all
+        attend = None if whole else self.attention_mask(valid, S)
         for layer in self.model["layers"]:
             x = layer(x, rope, attend, cache)
         return self.model["norm"](x)
