@@ -7,15 +7,17 @@ holds a manifest and FLAC files to listen to.
 
 import ctypes
 import json
-import multiprocessing
 import os
 import random
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import espeakng_loader
@@ -149,12 +151,9 @@ def espeak_corpus(source: str) -> Path:
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    shards = [(unfinished, rows[i : i + SHARD]) for i in range(0, count, SHARD)]
-    # espeak-ng's voices waver by a counter that runs on from one utterance to the next and cannot
-    # be reset: a fresh process for each shard makes the corpus the same every time.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(len(shards), os.cpu_count() or 1), maxtasksperchild=1) as pool:
-        for done, _ in enumerate(pool.imap(speak_shard, shards, chunksize=1), 1):
+    shards = [rows[i : i + SHARD] for i in range(0, count, SHARD)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, _ in enumerate(pool.map(partial(speak_apart, unfinished), shards), 1):
             print(f"\r{source}: {min(done * SHARD, count)}/{count} spoken", end="", file=sys.stderr)
     print(file=sys.stderr)
     with (unfinished / "manifest.jsonl").open("w") as manifest:
@@ -165,9 +164,21 @@ def espeak_corpus(source: str) -> Path:
     return folder / "manifest.jsonl"
 
 
-def speak_shard(shard: tuple[Path, list[dict]]) -> None:
-    """Speak the rows into FLAC files at 16 kHz, in a process of its own."""
-    folder, rows = shard
+def speak_apart(folder: Path, rows: list[dict]) -> None:
+    """`speak_shard` in a process of its own. Raises OSError where it fails.
+
+    espeak-ng's voices waver by a counter that runs on from one utterance to the next and cannot be
+    reset: a fresh process for each shard makes the corpus the same every time.
+    """
+    done = subprocess.run([sys.executable, __file__], text=True, stderr=subprocess.PIPE,
+                          input=json.dumps([str(folder.resolve()), rows]))  # fmt: skip
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise OSError(f"the corpus cannot be spoken: {reason}")
+
+
+def speak_shard(folder: str, rows: list[dict]) -> None:
+    """Speak the rows into FLAC files at 16 kHz."""
     torch.set_num_threads(1)
     espeak = Espeak()
     for row in rows:
@@ -175,7 +186,7 @@ def speak_shard(shard: tuple[Path, list[dict]]) -> None:
             espeak.drawn.write_text(row["variant"])
         voice = f"{row['accent']}+{espeak.drawn.name if 'variant' in row else row['speaker']}"
         waveform = espeak.speak(row["text"], voice, row["rate"], row["pitch"])
-        soundfile.write(folder / row["audio"], waveform.numpy(), SAMPLE_RATE)
+        soundfile.write(Path(folder) / row["audio"], waveform.numpy(), SAMPLE_RATE)
 
 
 class Espeak:
@@ -222,3 +233,7 @@ class Espeak:
         data = text.encode() + b"\0"
         self.library.espeak_Synth(data, len(data), 0, self.CHARACTERS, 0, self.UTF8, None, None)
         return load_audio((np.concatenate(self.chunks), self.sample_rate))
+
+
+if __name__ == "__main__":  # a shard, as `speak_apart` asks for it
+    speak_shard(*json.load(sys.stdin))

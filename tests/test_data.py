@@ -1,12 +1,17 @@
 """Manifests, what is left out and why, batches and their cursor, the synthesised corpus."""
 
 import json
+import os
 import random
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 import soundfile
 import torch
+from conftest import ROOT
 
 from data import Batches, DataConfig, Problems, collate, load_source, normalise_text, usable
 from synthesis import espeak_corpus, read_grammar, sentences, voices
@@ -190,3 +195,15 @@ def test_the_corpus_is_the_same_every_time(tmp_path, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(*contents, strict=True))
     with pytest.raises(ValueError, match="everyday and SPLIT one of train"):
         load_source("espeak:somewhere:12")
+
+
+def test_any_script_may_ask_for_the_corpus(tmp_path):
+    """Fails if the processes that speak run the asking script again, as multiprocessing's do."""
+    program = "from data import load_source\nprint(len(load_source('espeak:test:3')))\n"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for arguments, given in (((), program), (("ask.py",), "")):
+        (tmp_path / "ask.py").write_text(program)
+        done = subprocess.run([sys.executable, *arguments], input=given, cwd=tmp_path, timeout=60,
+                              env=environment, capture_output=True, text=True)  # fmt: skip
+        assert done.stdout == "3\n", done.stderr
+        shutil.rmtree(tmp_path / "runs")
