@@ -71,9 +71,9 @@ def edit_distance(ref: Sequence, hyp: Sequence) -> int:
 
 
 def error_rate(refs: Sequence[Sequence], hyps: Sequence[Sequence]) -> float:
-    """Edits of all pairs by reference units; by 1 where there is no reference unit at all."""
+    """Edits of all pairs by reference units; NaN where there is no reference unit at all."""
     edits = sum(edit_distance(ref, hyp) for ref, hyp in zip(refs, hyps, strict=True))
-    return edits / max(1, sum(map(len, refs)))
+    return edits / (sum(map(len, refs)) or float("nan"))
 
 
 def wer(refs: Sequence[str], hyps: Sequence[str]) -> float:
