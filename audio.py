@@ -33,7 +33,8 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
         samples = samples[int(offset * rate) :]
         samples = samples if duration is None else samples[: round(duration * rate)]
     elif isinstance(source, (str, Path)) and not Path(source).is_file():
-        raise FileNotFoundError(f"{source}: no such file")
+        what = "is a folder" if Path(source).is_dir() else "no such file"
+        raise FileNotFoundError(f"{source}: {what}")
     else:
         try:
             with soundfile.SoundFile(

@@ -232,8 +232,11 @@ def fuse_weight_norm(state: dict[str, Tensor], prefix: str = "") -> None:
 def open_run(run: Path, resume: bool) -> None:
     """Make a run's folder; a new run begins without the checkpoints of a finished one.
 
-    Raises ValueError where a run stands there that is not finished.
+    Raises ValueError where an unfinished run is in the way, FileNotFoundError where there is none
+    to resume.
     """
+    if resume and not saved_checkpoints(run):
+        raise FileNotFoundError(f"{run}/checkpoints: no checkpoint to resume from")
     run.mkdir(parents=True, exist_ok=True)
     if not resume:
         if (run / "checkpoints").exists() and not (run / "training.json").exists():
@@ -307,15 +310,18 @@ def save_checkpoint(run: Path, model, optimizer, progress: Progress) -> None:
             shutil.rmtree(other)
 
 
+def saved_checkpoints(run: Path) -> list[Path]:
+    """The complete ones, the last one last."""
+    return sorted(f for f in (run / "checkpoints").glob("step-*") if not f.suffix)
+
+
 def load_checkpoint(run: Path, model, optimizer, progress: Progress) -> None:
-    """Put everything `save_checkpoint` wrote back. Raises FileNotFoundError where nothing is."""
-    folders = sorted(f for f in (run / "checkpoints").glob("step-*") if not f.suffix)
-    if not folders:
-        raise FileNotFoundError(f"{run}/checkpoints: no checkpoint to resume from")
-    values = json.loads((folders[-1] / "progress.json").read_text())
+    """Put everything `save_checkpoint` wrote back. Raises ValueError where it does not fit."""
+    last = saved_checkpoints(run)[-1]
+    values = json.loads((last / "progress.json").read_text())
     if values.keys() != asdict(progress).keys():
-        raise ValueError(f"{folders[-1]}: was written by another version; start the run anew")
+        raise ValueError(f"{last}: was written by another version; start the run anew")
     for key, value in values.items():
         setattr(progress, key, value)
-    model.load_trained(folders[-1])
-    restore_optimizer(optimizer, read_safetensors(folders[-1] / "optimizer.safetensors"))
+    model.load_trained(last)
+    restore_optimizer(optimizer, read_safetensors(last / "optimizer.safetensors"))

@@ -122,6 +122,19 @@ def load_sources(sources: tuple[str, ...], cache: bool = False) -> list[Utteranc
     return [utterance for source in sources for utterance in load_source(source, cache)]
 
 
+def held_out(cfg: DataConfig, name: str) -> list[Utterance]:
+    """The utterances of data.dev or data.test. Raises ValueError where none of them can be read:
+    hours of training before anybody noticed would be lost."""
+    utterances = load_sources(getattr(cfg, name), cfg.cache)
+    for utterance in utterances:
+        try:
+            utterance.waveform()
+            return utterances
+        except (OSError, ValueError):
+            continue
+    raise ValueError(f"data.{name}: none of its recordings can be read")
+
+
 def load_source(source: str, cache: bool = False) -> list[Utterance]:
     """The utterances of a source. Raises FileNotFoundError, or ValueError with what is wrong."""
     if repeated := re.fullmatch(r"(.+)\*(\d+)", source):
@@ -142,28 +155,26 @@ def read_manifest(path: Path) -> list[Utterance]:
     """JSON lines with `audio` (path, relative to the manifest) and `text`; `offset`, `duration`,
     `speaker`, `id` are optional. Raises ValueError with the line where one cannot be used."""
     utterances = []
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                audio = str(path.parent / row["audio"])
-                utterances.append(
-                    Utterance(
-                        id=row.get("id", row["audio"]),
-                        audio=audio,
-                        text=str.strip(row["text"]),
-                        offset=float(row.get("offset", 0.0)),
-                        duration=None if row.get("duration") is None else float(row["duration"]),
-                        speaker=row.get("speaker", ""),
-                    )
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            utterances.append(
+                Utterance(
+                    id=row.get("id", row["audio"]),
+                    audio=str(path.parent / row["audio"]),
+                    text=str.strip(row["text"]),
+                    offset=float(row.get("offset", 0.0)),
+                    duration=None if row.get("duration") is None else float(row["duration"]),
+                    speaker=row.get("speaker", ""),
                 )
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(
-                    f"{path}, line {number}: expected a JSON object with `audio` and `text` "
-                    f"({type(error).__name__}: {error})"
-                ) from None
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{path}, line {number}: expected a JSON object with `audio` and `text` "
+                f"({type(error).__name__}: {error})"
+            ) from None
     if not utterances:
         raise ValueError(f"{path}: holds no utterances")
     return utterances

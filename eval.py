@@ -18,6 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from audio import SAMPLE_RATE
+from configs import positive
 from ctc import BEAMS, JointTinyAudio
 from data import Problems, Utterance, load_source, normalise_text, write_jsonl
 from tinyaudio import DEFAULT_MODEL, TinyAudio
@@ -188,11 +189,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Score a model on a set of recordings.")
     parser.add_argument("--model", default=str(DEFAULT_MODEL), help="saved model: folder or Hub id")
     parser.add_argument("--data", default=TEST_SET, help="JSONL manifest or espeak:SPLIT:COUNT")
-    parser.add_argument("--out", help="folder for the results; default: the model's, or runs/eval")
+    parser.add_argument("--out", help="folder for the results")
     parser.add_argument("--normalizer", default="whisper", choices=NORMALIZERS)
-    parser.add_argument("--beams", type=int, help="default: 1, greedy, or 8 with --ctc")
+    parser.add_argument("--beams", type=positive, help="default: 1, or 8 with --ctc")
     parser.add_argument("--ctc", action="store_true", help="the encoder's letters judge the beam")
-    parser.add_argument("--limit", type=int, help="score the first so many utterances only")
+    parser.add_argument("--limit", type=positive, help="score the first so many utterances only")
     parser.add_argument("--device", help="cuda, mps or cpu; default: the fastest there is")
     parser.add_argument("--compare", nargs=2, metavar="RESULTS", help="compare two results.jsonl")
     args = parser.parse_args()
@@ -206,13 +207,12 @@ def main() -> int:
         beams = args.beams or (BEAMS if args.ctc else 1)
         utterances = load_source(args.data)[: args.limit]
         model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
+        folder = report.results_folder(args)  # before the work: it may be refused
         results, summary = evaluate(model, utterances, args.normalizer, beams)
+        write_results(folder, results, summary | {"model": args.model, "data": args.data})
     except (OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    ours = Path(args.model).resolve() == DEFAULT_MODEL.resolve() or not Path(args.model).is_dir()
-    folder = Path(args.out or ("runs/eval" if ours else args.model))
-    write_results(folder, results, summary | {"model": args.model, "data": args.data})
     print(report.evaluation_report(results, summary))
     print(f"\n{folder / 'results.jsonl'} and summary.json written")
     return 0

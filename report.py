@@ -15,6 +15,21 @@ from tqdm import tqdm
 from devices import hardware
 from eval import RESAMPLES, align, errors
 from lora import lora_layers
+from tinyaudio import DEFAULT_MODEL
+
+
+def results_folder(args) -> Path:
+    """Where eval.py's results go, a folder that is there then: `--out`; the model's own where they
+    are of its whole test set, to be published with it; else, as for the shipped model, runs/eval.
+    """
+    model, tests = Path(args.model), []
+    shipped = model.resolve() == DEFAULT_MODEL.resolve()
+    if (training := model / "training.json").is_file() and not shipped:
+        tests = json.loads(training.read_text(encoding="utf-8"))["config"]["data"]["test"]
+    own = tests == [args.data] and not args.limit
+    folder = Path(args.out or (model if own else "runs/eval"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def search_name(summary: dict) -> str:
@@ -82,12 +97,7 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
             f"{path_a} is under the normaliser {normalizer_a}, {path_b} under {normalizer_b}: "
             "two rates that cannot be compared"
         )
-    a, b = (
-        # Several utterances may be cut from one file.
-        {(r["audio"], r.get("offset", 0.0), r["reference"]): r
-         for r in map(json.loads, Path(path).read_text().splitlines())}
-        for path in (path_a, path_b)
-    )  # fmt: skip
+    a, b = map(read_results, (path_a, path_b))
     if a.keys() != b.keys():
         raise ValueError(f"{path_a} and {path_b} hold different utterances")
     edits = np.array([[errors(a[key]), errors(b[key])] for key in a])
@@ -103,6 +113,24 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
         f"B - A {wer_b - wer_a:+.2%} (95 % interval {low:+.2%} to {high:+.2%}); "
         f"B is better in {(difference < 0).mean():.1%} of {RESAMPLES} resamples"
     )
+
+
+def read_results(path: str) -> dict[tuple, dict]:
+    """The lines of a results.jsonl by utterance; several may be cut from one file.
+
+    Raises ValueError where it is none, FileNotFoundError where there is none.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        rows = list(map(json.loads, Path(path).read_text(encoding="utf-8").splitlines()))
+        found = {(r["audio"], r.get("offset", 0.0), r["reference"]): r for r in rows}
+        if not sum(len(r["ref"].split()) + 1 for r in rows if errors(r) >= 0):
+            raise ValueError("it is empty")
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"expected results.jsonl, as eval.py writes it ({type(error).__name__}: {error})"
+        raise ValueError(f"{path}: {what}") from None
+    return found
 
 
 def how_scored(path: str) -> tuple[str | None, str]:

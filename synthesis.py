@@ -126,7 +126,7 @@ def espeak_corpus(source: str) -> Path:
     """
     grammars = "|".join(sorted(path.stem for path in GRAMMARS.glob("*.txt")))
     splits = "train|dev|test|test-seen-voices"
-    match = re.fullmatch(rf"espeak:(?:({grammars}):)?({splits}):(\d+)(?::(\d+))?", source)
+    match = re.fullmatch(rf"espeak:(?:({grammars}):)?({splits}):([1-9]\d*)(?::(\d+))?", source)
     if not match:
         raise ValueError(
             f"{source}: expected espeak:[GRAMMAR:]SPLIT:COUNT[:SEED], as in espeak:train:8000, "

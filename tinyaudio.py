@@ -514,6 +514,9 @@ class ModelConfig:
     tokens_per_second: float = 12.0  # the most text tokens a second of speech can hold
     piece_seconds: float = 30.0  # longer recordings are cut at silences: into what it is used to
 
+    def __post_init__(self):
+        configs.at_least(1, "model", self, "stack", "projector_hidden", "piece_seconds")
+
 
 IGNORE = -100  # label of positions without a loss
 
@@ -789,7 +792,7 @@ def main() -> int:
     parser.add_argument("audio", nargs="*", help="WAV, FLAC, OGG or MP3 files")
     parser.add_argument("--mic", action="store_true", help="listen to the microphone instead")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="folder or Hub id of a saved model")
-    parser.add_argument("--beams", type=int, help="default: 1, greedy, or 8 with --ctc")
+    parser.add_argument("--beams", type=configs.positive, help="default: 1, or 8 with --ctc")
     parser.add_argument("--ctc", action="store_true", help="the encoder's letters judge the beam")
     parser.add_argument("--device", help="cuda, mps or cpu; default: the fastest there is")
     args = parser.parse_args()

@@ -30,7 +30,7 @@ from checkpoints import (
     open_run,
     save_checkpoint,
 )
-from data import Batches, DataConfig, load_sources, training_batches
+from data import Batches, DataConfig, held_out, load_sources, training_batches
 from devices import pick_device, precision, set_up_layers
 from eval import evaluate, write_results
 from features import cache_encoder
@@ -69,9 +69,8 @@ class TrainConfig:
     wandb: str = ""  # project at Weights & Biases that gets the metrics too (pip install wandb)
 
     def __post_init__(self):
-        for name in ("steps", "accumulate", "log_every", "eval_every", "save_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"train.{name}={getattr(self, name)}: expected at least 1")
+        counts = "steps", "accumulate", "log_every", "eval_every", "save_every", "beams"
+        configs.at_least(1, "train", self, *counts)
         if self.wandb and importlib.util.find_spec("wandb") is None:
             raise ValueError("train.wandb needs Weights & Biases: pip install wandb")
         if self.shard and (self.encoder_cache or self.compile):
@@ -131,8 +130,7 @@ def train(cfg: Config, resume: bool) -> int:
         open_run(run, resume)
         augment = Augment(cfg.augment, load_sources(cfg.augment.noise))
         batches = training_batches(cfg.data, cfg.train.seed, augment, ranks.RANK, ranks.RANKS)
-        dev, test = (load_sources(s, cfg.data.cache) for s in (cfg.data.dev, cfg.data.test))
-    problems = batches.problems
+        dev, test = (held_out(cfg.data, name) for name in ("dev", "test"))
 
     # Model and optimizer
     home = "cpu" if cfg.train.shard else device  # whole, it may be too large for the device
@@ -169,7 +167,7 @@ def train(cfg: Config, resume: bool) -> int:
         group = []
         while len(group) < cfg.train.accumulate:
             cursor, batch, left_out = next(stream)
-            problems.update(left_out)
+            batches.problems.update(left_out)
             if batch is not None:
                 # The batch's own, whoever trains on it: what dropout draws is told by the data.
                 seed = zlib.crc32(f"{cfg.train.seed}-{cursor}".encode())
@@ -226,10 +224,10 @@ def train(cfg: Config, resume: bool) -> int:
             tqdm.write(f"no better dev WER in {progress.stale} evaluations: stopping early")
             break
     bar.close()
-    for left_out in ranks.gather(dict(problems))[1:]:
-        problems.update(left_out)
+    for left_out in ranks.gather(dict(batches.problems))[1:]:
+        batches.problems.update(left_out)
     if ranks.RANK == 0:
-        problems.report("training data")
+        batches.problems.report("training data")
     finish(run, cfg, model, progress, test, autocast)
     return 0
 

@@ -1,7 +1,9 @@
 """Reads this folder's YAML files into frozen dataclasses: every key known, every type checked."""
 
+import argparse
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from pathlib import Path
@@ -21,6 +23,8 @@ def read_config(cls: type, path: str | Path, overrides: list[str] = (), defaults
         root = yaml.compose(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: no such config file") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path}: is a folder; expected a YAML file") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     values = parse_section(cls, root, "", str(path)) if root is not None else {}
@@ -44,7 +48,7 @@ def parse_section(cls: type, node: yaml.Node, prefix: str, source: str) -> dict:
     for key_node, value in node.value:
         key, name = key_node.value, prefix + key_node.value
         if key not in hints:
-            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.5)
+            near = difflib.get_close_matches(key, hints, n=1, cutoff=0.6)
             hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(hints)}"
             raise ValueError(f"{name}: unknown key; {hint} ({where(key_node, source)})")
         if dataclasses.is_dataclass(hints[key]):
@@ -54,11 +58,13 @@ def parse_section(cls: type, node: yaml.Node, prefix: str, source: str) -> dict:
     return values
 
 
-def parse_value(kind: type, node: yaml.Node, name: str, source: str):
-    """A YAML scalar or list as the type of the field it is for."""
+def parse_value(kind: type, node: yaml.Node, name: str, source: str, signed: bool = False):
+    """A YAML scalar or list as the type of the field it is for. Numbers outside of lists (decibels
+    are in one) are finite and not negative."""
     if typing.get_origin(kind) is tuple:
         items = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        return tuple(parse_value(typing.get_args(kind)[0], item, name, source) for item in items)
+        inner = typing.get_args(kind)[0]
+        return tuple(parse_value(inner, item, name, source, signed=True) for item in items)
     if isinstance(kind, types.UnionType):  # "int | None"
         if isinstance(node, yaml.ScalarNode) and node.value in ("", "null", "none"):
             return None
@@ -67,13 +73,31 @@ def parse_value(kind: type, node: yaml.Node, name: str, source: str):
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
-        return kind(text.replace("_", "")) if kind in (int, float) else str(text)
+        value = kind(text.replace("_", "")) if kind in (int, float) else str(text)
     except (ValueError, KeyError, AttributeError, TypeError):
         shown = text if isinstance(text, str) else "a list"
         raise ValueError(
             f"{name}={shown}: expected {'an' if kind is int else 'a'} {kind.__name__} "
             f"({where(node, source)})"
         ) from None
+    if kind in (int, float) and not (math.isfinite(value) and (signed or value >= 0)):
+        raise ValueError(f"{name}={text}: expected 0 or more ({where(node, source)})")
+    return value
+
+
+def at_least(lowest: int, section: str, config, *names: str) -> None:
+    """Raises ValueError where one of these settings is lower."""
+    for name in names:
+        if getattr(config, name) < lowest:
+            value = getattr(config, name)
+            raise ValueError(f"{section}.{name}={value}: expected at least {lowest}")
+
+
+def positive(text: str) -> int:
+    """For argparse: a number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 on")
+    return int(text)
 
 
 def where(node: yaml.Node, source: str) -> str:

@@ -8,6 +8,7 @@ of letters or words, and with the mean of these. Shape letters: see tinyaudio.py
 
 import argparse
 import re
+import sys
 import textwrap
 from pathlib import Path
 
@@ -110,4 +111,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))

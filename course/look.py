@@ -6,6 +6,7 @@ The sounds are the letters that the encoder's own CTC head finds. Shape letters:
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -105,4 +106,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))

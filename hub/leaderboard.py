@@ -33,6 +33,8 @@ pull request with the two files it writes under `hub/leaderboard/`, and with thi
 def add_entry(model: Path, repo: str) -> str:
     """Write the entry of a scored model; says where, or why there is none. Raises OSError or
     ValueError where training.json, summary.json or results.jsonl is missing or false."""
+    if "/" not in repo:
+        raise ValueError(f"{repo}: expected you/my-model")
     training, summary = (
         json.loads((model / f"{name}.json").read_text(encoding="utf-8"))
         for name in ("training", "summary")

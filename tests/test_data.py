@@ -13,7 +13,16 @@ import soundfile
 import torch
 from conftest import ROOT
 
-from data import Batches, DataConfig, Problems, collate, load_source, normalise_text, usable
+from data import (
+    Batches,
+    DataConfig,
+    Problems,
+    collate,
+    held_out,
+    load_source,
+    normalise_text,
+    usable,
+)
 from synthesis import espeak_corpus, read_grammar, sentences, voices
 
 
@@ -65,6 +74,16 @@ def test_what_cannot_be_used_is_counted_by_reason(tmp_path):
     }  # fmt: skip
     torch.testing.assert_close(batch.waveforms[1, :8000], batch.waveforms[0, 4000:12_000])
     assert not batch.waveforms[1, 8000:].any()
+
+
+def test_recordings_to_choose_by_are_tried_first(tmp_path):
+    """Fails if a dev set that cannot be read is found after hours of training."""
+    soundfile.write(tmp_path / "good.wav", torch.randn(16_000).numpy() * 0.1, 16_000)
+    rows = [{"audio": name, "text": "a", "duration": 1.0} for name in ("gone.wav", "good.wav")]
+    source = write_manifest(tmp_path, rows)
+    assert len(held_out(DataConfig(dev=(source,)), "dev")) == 2
+    with pytest.raises(ValueError, match=r"data\.test: none of its recordings can be read"):
+        held_out(DataConfig(test=(write_manifest(tmp_path, rows[:1]),)), "test")
 
 
 def test_noise_that_is_gone_is_counted_too(tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, requires, run_script
@@ -20,6 +22,9 @@ from eval import (
     write_results,
 )
 from report import compare, evaluation_report, show_alignment
+from tinyaudio import DEFAULT_MODEL
+
+SAMPLES = ROOT / "samples"
 
 
 def test_align_by_hand():
@@ -149,9 +154,33 @@ def test_results_and_comparison(tmp_path):
         write_results(tmp_path / name, rows, summarise(rows))
     assert "A 50.00%" in compare(*(str(tmp_path / name / "results.jsonl") for name in "cd"))
     (tmp_path / "b" / "summary.json").unlink()
-    (tmp_path / "b" / "results.jsonl").write_text("")
-    with pytest.raises(ValueError, match="different utterances"):
-        compare(*files)
+    lines = Path(files[1]).read_text().splitlines(keepends=True)
+    for text, what in (("".join(lines[1:]), "different utterances"), ("", "expected results"),
+                       ("# A page\n", "expected results"), ("{}\n", "as eval.py")):  # fmt: skip
+        Path(files[1]).write_text(text)
+        with pytest.raises(ValueError, match=what):
+            compare(*files)
+
+
+def test_a_part_of_the_test_set_is_not_the_models_result(tmp_path):
+    """Fails if eval.py --limit 2, or another test set, replaces what publish.py shows."""
+    model = Path(shutil.copytree(DEFAULT_MODEL, tmp_path / "models" / "mine"))
+    for name in ("tiny-hubert", "tiny-qwen3"):
+        (tmp_path / "models" / name).symlink_to(DEFAULT_MODEL.parent / name)
+    training = json.loads((model / "training.json").read_text())
+    training["config"]["data"]["test"] = [str(SAMPLES / "manifest.jsonl")]
+    (model / "training.json").write_text(json.dumps(training))
+    before = (model / "summary.json").read_bytes()
+
+    def written(*options) -> str:
+        done = run_script("eval.py", "--model", model, *options, cwd=tmp_path)
+        return done.stdout.strip().splitlines()[-1]
+
+    test = ("--data", SAMPLES / "manifest.jsonl")
+    assert written(*test, "--limit", 2).startswith("runs/eval/results.jsonl")
+    assert (model / "summary.json").read_bytes() == before
+    assert written(*test).startswith(f"{model}/results.jsonl")
+    assert json.loads((model / "summary.json").read_text())["utterances"] == 5
 
 
 def test_alignment_is_shown_word_under_word():

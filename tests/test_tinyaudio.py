@@ -174,7 +174,7 @@ def write_bad_files(folder) -> dict[str, str]:
     unreadable = "not audio that can be read"
     return {
         "header.wav": "holds no audio samples", "empty.wav": unreadable, "text.wav": unreadable,
-        "cut.wav": unreadable, "nan.wav": "not numbers", "folder.wav": "no such file",
+        "cut.wav": unreadable, "nan.wav": "not numbers", "folder.wav": "is a folder",
         "missing.wav": "no such file",
     }  # fmt: skip
 
@@ -182,7 +182,8 @@ def write_bad_files(folder) -> dict[str, str]:
 def test_what_is_not_audio_is_named(tmp_path):
     """Fails if a bad file is accepted, or its error does not say which file and why."""
     for name, reason in write_bad_files(tmp_path).items():
-        expected = FileNotFoundError if reason == "no such file" else ValueError
+        gone = reason in ("no such file", "is a folder")
+        expected = FileNotFoundError if gone else ValueError
         with pytest.raises(expected, match=f"{name}: .*{reason}"):
             load_audio(tmp_path / name)
     for source in (b"", b"no audio", (np.zeros(0), SAMPLE_RATE), (np.array([np.inf]), 8000)):
