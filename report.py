@@ -100,8 +100,8 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
     a, b = map(read_results, (path_a, path_b))
     if a.keys() != b.keys():
         raise ValueError(f"{path_a} and {path_b} hold different utterances")
-    edits = np.array([[errors(a[key]), errors(b[key])] for key in a])
-    words = np.array([len(a[key]["ref"].split()) for key in a])
+    edits = np.array([(a[utterance][0], b[utterance][0]) for utterance in a])
+    words = np.array([a[utterance][1] for utterance in a])
     draws = np.random.default_rng(seed).integers(len(words), size=(RESAMPLES, len(words)))
     counts = np.maximum(words[draws].sum(1, keepdims=True), 1)
     rates = edits[draws].sum(1) / counts  # (RESAMPLES, 2)
@@ -115,17 +115,20 @@ def compare(path_a: str, path_b: str, seed: int = 0) -> str:
     )
 
 
-def read_results(path: str) -> dict[tuple, dict]:
-    """The lines of a results.jsonl by utterance; several may be cut from one file.
+def read_results(path: str) -> dict[tuple, tuple[int, int]]:
+    """A results.jsonl as {utterance: (edits, reference words)}.
 
     Raises ValueError where it is none, FileNotFoundError where there is none.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    found = {}
     try:
-        rows = list(map(json.loads, Path(path).read_text(encoding="utf-8").splitlines()))
-        found = {(r["audio"], r.get("offset", 0.0), r["reference"]): r for r in rows}
-        if not sum(len(r["ref"].split()) + 1 for r in rows if errors(r) >= 0):
+        for line in Path(path).read_bytes().splitlines():
+            r = json.loads(line)  # several utterances may be cut from one file
+            utterance = r["audio"], r.get("offset", 0.0), r["reference"]
+            found[utterance] = errors(r), len(r["ref"].split())
+        if not found:
             raise ValueError("it is empty")
     except (ValueError, KeyError, TypeError) as error:
         what = f"expected results.jsonl, as eval.py writes it ({type(error).__name__}: {error})"
