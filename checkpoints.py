@@ -118,7 +118,11 @@ def checkpoint_folder(id_or_dir: str | Path, weights: bool = True) -> Path:
     if str(id_or_dir).startswith((".", "/", "~")):
         raise FileNotFoundError(f"{id_or_dir}: no such folder")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     small = ["*.json", "*tokenizer.model"]  # the star: in a folder that came along, too
 
@@ -132,7 +136,7 @@ def checkpoint_folder(id_or_dir: str | Path, weights: bool = True) -> Path:
         for revision in ("main", "refs/pr/1", "refs/pr/2"):
             try:
                 folder = download([*small, "*.safetensors"], revision)
-            except RevisionNotFoundError:
+            except (RevisionNotFoundError, LocalEntryNotFoundError):  # the second: not in the cache
                 continue
             if any(folder.glob("*.safetensors")):
                 return folder

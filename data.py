@@ -8,6 +8,7 @@ augment.py varies it anew.
 
 import io
 import json
+import os
 import random
 import re
 import sys
@@ -50,6 +51,8 @@ class DataConfig:
         for name in ("train", "dev", "test"):
             if not getattr(self, name):
                 raise ValueError(f"data.{name}: expected at least one source of recordings")
+        if not (self.batch_seconds > 0 and self.min_seconds < self.max_seconds):
+            raise ValueError("data: expected batch_seconds > 0 and min_seconds < max_seconds")
 
 
 @dataclass(frozen=True)
@@ -299,12 +302,18 @@ class Batches:
             torch.utils.data.DataLoader(
                 self.plan(epoch) if plan is None else plan, batch_size=None,
                 num_workers=self.cfg.workers,
-                collate_fn=partial(collate, vary=change),
+                collate_fn=partial(collate, vary=change), worker_init_fn=apart,
                 # Its own: a loader draws a seed when it starts, and a resumed run starts one more.
                 generator=torch.Generator(),
                 pin_memory=torch.cuda.is_available(),
             )
         )  # fmt: skip
+
+
+def apart(_worker: int) -> None:
+    """For a data worker: a signal to the whole group, as of Ctrl-C or torchrun, is not for it."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
 
 
 def training_batches(cfg: DataConfig, seed: int, augment=None, rank: int = 0, ranks: int = 1):

@@ -90,9 +90,14 @@ def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
     return convolve_by_fft(conv, x) if x.is_cuda else conv(x)
 
 
+def fft_size(conv: nn.Conv1d, T: int) -> int:
+    """Of T positions with zeros beyond both ends: a power of two."""
+    return 2 ** (T + conv.kernel_size[0]).bit_length()
+
+
 def convolve_by_fft(conv: nn.Conv1d, x: Tensor) -> Tensor:
     (K,), (padding,), T = conv.kernel_size, conv.padding, x.shape[-1]
-    size = 2 ** (T + K).bit_length()  # beyond both ends there are zeros
+    size = fft_size(conv, T)
     signal = torch.fft.rfft(x.float(), size).unflatten(1, (conv.groups, -1))
     kernel = torch.fft.rfft(conv.weight.float(), size).unflatten(0, (conv.groups, -1))
     products = torch.einsum("bgcf,gocf->bgof", signal, kernel.conj())  # in each group, frequency

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -78,7 +78,10 @@ class EncoderCache:
     def look(self) -> None:
         """Open the shards that are new in the folder, those of other ranks and runs too."""
         for path in set(self.folder.glob("*.safetensors")) - self.files.keys():
-            file = self.files[path] = safe_open(path, "pt")
+            try:
+                file = self.files[path] = safe_open(path, "pt")
+            except SafetensorError as error:
+                raise ValueError(f"{path}: damaged ({error}); remove it") from None
             self.places |= dict.fromkeys(file.keys(), file)
 
     def write(self) -> None:

@@ -29,6 +29,7 @@ from data import (
     DataConfig,
     Problems,
     Utterance,
+    apart,
     collate,
     plan_batches,
     usable,
@@ -172,7 +173,7 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         self.files = [url for source in sources for url in list_files(source)]
         self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
         self.rank, self.ranks, self.workers = rank, ranks, max(1, cfg.workers)
-        order = (seed, ranks, self.workers, cfg.buffer, cfg.batch_seconds, cfg.min_seconds,
+        order = (seed, ranks * self.workers, cfg.buffer, cfg.batch_seconds, cfg.min_seconds,
                  cfg.max_seconds, cfg.wordless)  # fmt: skip
         self.fingerprint = zlib.crc32(repr((self.files, order)).encode())
         self.starts: list[Position] = []
@@ -180,9 +181,11 @@ class ParquetBatches(torch.utils.data.IterableDataset):
     def stream(self, cursor: dict) -> Iterator[tuple]:
         """As Batches.stream: (cursor, batch or None, problems) without end; {} is the start."""
         if cursor and cursor.get("fingerprint") != self.fingerprint:
+            then, now = cursor.get("shards", "none"), self.ranks * self.workers
             raise ValueError(
                 "the checkpoint is of other training data: its rows can be found again only with "
-                "the same files, seed and data settings (workers and buffer too), and as many ranks"
+                "the same files, seed and data settings (buffer too), and as many data workers in "
+                f"all ranks together: {then}, now {now}"
             )
         positions = [Position(**position) for position in cursor.get("positions", [])]
         positions, turn = positions or [Position()] * self.workers, cursor.get("turn", 0)
@@ -190,8 +193,8 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         self.starts = positions[turn:] + positions[:turn]
         self.shards = [*range(turn, self.workers), *range(turn)]
         loader = torch.utils.data.DataLoader(
-            self, batch_size=None, num_workers=self.cfg.workers, generator=torch.Generator(),
-            pin_memory=torch.cuda.is_available(),
+            self, batch_size=None, num_workers=self.cfg.workers, worker_init_fn=apart,
+            generator=torch.Generator(), pin_memory=torch.cuda.is_available(),
         )  # fmt: skip
         barren, reasons = 0, Problems()
         for item in loader:
@@ -209,11 +212,19 @@ class ParquetBatches(torch.utils.data.IterableDataset):
             yield {
                 "epoch": min(place.epoch for place in positions), "turn": turn,
                 "positions": [vars(place) for place in positions], "fingerprint": self.fingerprint,
+                "shards": self.ranks * self.workers,
             }, batch, problems  # fmt: skip
 
     def own_cursor(self, cursors: list[dict]) -> dict:
-        """As Batches.own_cursor; `stream` refuses those of another number of ranks."""
-        return cursors[self.rank % len(cursors)] if cursors else {}
+        """As Batches.own_cursor: the shards are dealt anew, to more ranks or fewer."""
+        if not cursors or "positions" not in cursors[0]:
+            return cursors[0] if cursors else {}
+        by_shard = [place for each in zip(*(c["positions"] for c in cursors), strict=True)
+                    for place in each]  # fmt: skip
+        turn, rest = divmod(cursors[0]["turn"] * len(cursors), self.ranks)
+        if rest:
+            raise ValueError(f"{len(cursors)} ranks have ended where {self.ranks} cannot go on")
+        return cursors[0] | {"turn": turn, "positions": by_shard[self.rank :: self.ranks]}
 
     def __iter__(self) -> Iterator:
         """The batches of this worker's shard: (position of the next, batch, problems).
@@ -222,7 +233,7 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         """
         worker = torch.utils.data.get_worker_info()
         which = worker.id if worker else 0
-        shard = self.rank * self.workers + self.shards[which]
+        shard = self.shards[which] * self.ranks + self.rank  # as the ranks take turns in a step
         try:
             yield from self.batches(self.starts[which], shard)
         except (OSError, ValueError) as error:

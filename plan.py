@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from audio import SAMPLE_RATE
-from devices import formats
+from devices import fft_size, formats
 from lora import apply_lora
 from projector import AudioProjector, RMSNorm
 from report import parameter_table
@@ -32,6 +32,12 @@ class PlanConfig:
     tflops: float = 0.0  # the device's peak in the run's number format, by its data sheet
     utilisation: float = 0.4  # the share of it that is expected
     price: float = 0.0  # dollars an hour
+
+    def __post_init__(self):
+        if self.device not in ("cuda", "cpu"):
+            raise ValueError(f"plan.device={self.device}: expected cuda or cpu")
+        if not self.utilisation or self.utterance_seconds < 0.1:
+            raise ValueError("plan: utilisation and utterance_seconds must be more than nothing")
 
 
 @dataclass(frozen=True)
@@ -163,6 +169,18 @@ def stem_scratch(model: TinyAudio, batch: BatchSize, device: str, dtype: torch.d
     return batch.rows * most
 
 
+def convolution_scratch(model: TinyAudio, batch: BatchSize, device: str) -> int:
+    """Bytes that `devices.convolve_by_fft` has at a time: the transform of the positional
+    convolution's kernel, twice, since a product wants it in another order; those of the frames and
+    of the product; and both in float32. Nothing of it is kept."""
+    if device == "cpu":
+        return 0
+    conv = model.encoder.encoder.pos_conv_embed.conv
+    bins = fft_size(conv, batch.frames) // 2 + 1
+    frames = batch.rows * conv.out_channels * (batch.frames + bins * 2) * 8
+    return 2 * conv.out_channels * conv.in_channels // conv.groups * bins * 8 + frames
+
+
 def memory(model: TinyAudio, cfg) -> dict[str, float]:
     """Bytes by what they are for at the peak, for the batch that takes most: short utterances have
     more prompts, long ones wider attention; slowed down, all are longer.
@@ -179,7 +197,8 @@ def memory(model: TinyAudio, cfg) -> dict[str, float]:
         chunk = min(LOSS_CHUNK, batch.rows * batch.targets) * model.decoder.cfg.vocab_size
         loss = chunk * (12 + 2 * dtype.itemsize)
         stem = stem_scratch(model, batch, cfg.plan.device, dtype)
-        needed.append(max(activations(model, batch, cfg, frozen_dtype, dtype) + loss, stem))
+        kept = activations(model, batch, cfg, frozen_dtype, dtype)
+        needed.append(max(kept + loss, stem, convolution_scratch(model, batch, cfg.plan.device)))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen_count = sum(p.numel() for p in model.parameters()) - trained
     return {

@@ -20,6 +20,7 @@ from torch import nn
 
 RANKS = int(os.environ.get("WORLD_SIZE", 1))
 RANK = int(os.environ.get("RANK", 0))
+PATIENT = None  # the group of all ranks in which one may wait long for another
 
 
 def join(device: str) -> None:
@@ -30,8 +31,10 @@ def join(device: str) -> None:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  one rank speaks for all
         if on_gpus:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timedelta(minutes=15))
         # Rank 0 may have to make a corpus, or to wait for a network, while the others wait for it.
-        dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timedelta(hours=2))
+        global PATIENT
+        PATIENT = dist.new_group(backend="gloo", timeout=timedelta(hours=2))
         atexit.register(leave)
 
 
@@ -47,10 +50,10 @@ def leave() -> None:
 def in_turn() -> Iterator[None]:
     """Rank 0 first, the others when it is through: they find the files that it has made."""
     if RANK > 0:
-        together(dist.barrier)
+        together(dist.barrier, PATIENT)
     yield
     if RANK == 0:
-        together(dist.barrier)
+        together(dist.barrier, PATIENT)
 
 
 def together(operation, *arguments) -> None:
@@ -94,8 +97,9 @@ def gather(value) -> list:
     return values
 
 
-def split_frozen(layers: list[nn.Module]) -> None:
-    """Each rank keeps its share of every layer's frozen weights: FSDP2's fully_shard.
+def split_frozen(model: nn.Module) -> None:
+    """Each rank keeps its share of the frozen weights of every layer of a TinyAudio's encoder and
+    decoder: FSDP2's fully_shard.
 
     A layer's other shares come over the network when it is called, forwards and backwards, and
     are dropped after it; so all ranks must call the same layers as often, in evaluation too. What
@@ -104,6 +108,10 @@ def split_frozen(layers: list[nn.Module]) -> None:
     if RANKS > 1:
         from torch.distributed.fsdp import fully_shard
 
-        for layer in layers:
-            trained = {p for p in layer.parameters() if p.requires_grad}
-            fully_shard(layer, ignored_params=trained, reshard_after_forward=True)
+        encoder, decoder = model.encoder.encoder, model.decoder
+        for part, layers in ((encoder, encoder.layers), (decoder, decoder.model["layers"])):
+            for layer in layers:
+                trained = {p for p in layer.parameters() if p.requires_grad}
+                fully_shard(layer, ignored_params=trained, reshard_after_forward=True)
+            # One root for all of them: the next layer's shares travel while this one computes.
+            fully_shard(part, ignored_params=set(part.parameters()))

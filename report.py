@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 
 from devices import hardware
@@ -184,10 +185,14 @@ class Log:
             known = run / "wandb-id"
             if not (step and known.exists()):  # a resumed run goes on where it was
                 known.write_text(secrets.token_hex(4))
-            self.wandb = wandb.init(
-                project=cfg.train.wandb, name=run.name, id=known.read_text(), resume="allow",
-                config=asdict(cfg),
-            )  # fmt: skip
+            try:
+                self.wandb = wandb.init(
+                    project=cfg.train.wandb, name=run.name, id=known.read_text(), resume="allow",
+                    config=asdict(cfg),
+                )  # fmt: skip
+            except Exception as error:  # no login, no network: the package's own kinds
+                reason = str(error).strip().splitlines()[0]
+                raise ValueError(f"train.wandb: {type(error).__name__}: {reason}") from None
 
     def write(self, **row) -> None:
         if self.silent:
@@ -209,7 +214,10 @@ def lora_sizes(model: nn.Module) -> dict[str, float]:
             A, B = layer.lora_A.weight, layer.lora_B.weight
             # |B A|^2 is the trace of (B'B)(A A'), two r x r matrices: B A itself is never made.
             moved += layer.scale**2 * ((B.T @ B) * (A @ A.T)).sum().item()
-            weight += layer.weight.float().pow(2).sum().item()
+            squares = layer.weight.float().pow(2).sum()
+            if isinstance(squares, DTensor):  # split over ranks: so far of this one's share
+                squares = squares.full_tensor()
+            weight += squares.item()
         if weight:
             sizes[f"lora_{name}"] = (moved / weight) ** 0.5
     return sizes

@@ -51,7 +51,7 @@ class TrainConfig:
     lr_floor: float = 0.05  # the cosine ends at this share of the peak
     warmup: int = 100  # steps to the peak
     weight_decay: float = 0.01
-    clip: float = 1.0  # of the gradient's norm
+    clip: float = 1.0  # of the gradient's norm; 0: none
     precision: str = "auto"  # fp32, bf16, fp16; auto: bf16 where the device is fast at it
     device: str = "auto"  # cuda, mps, cpu; auto: the fastest there is
     shard: bool = False  # split the frozen layers over the ranks instead of copying them
@@ -142,7 +142,7 @@ def train(cfg: Config, resume: bool) -> int:
         cache_encoder(model, Path(cfg.train.encoder_cache))
     set_up_layers(model.layers, cfg.train.compile, cfg.train.recompute)
     if cfg.train.shard:
-        ranks.split_frozen(model.layers)
+        ranks.split_frozen(model)
         model.to(device)
     ranks.start_alike([p for p in model.parameters() if p.requires_grad])
     optimizer = make_optimizer(model, cfg.train)
@@ -255,7 +255,7 @@ def train_step(model, batches, optimizer, autocast, scaler, clip: float):
         p.grad /= tokens
     norms = {f"grad_norm_{name}": gradient_norm(part) for name, part in model.named_children()}
     norm = math.hypot(*norms.values())
-    torch.nn.utils.clip_grads_with_norm_(parameters, clip, torch.tensor(norm))
+    torch.nn.utils.clip_grads_with_norm_(parameters, clip or math.inf, torch.tensor(norm))
     if math.isfinite(norm):
         scaler.step(optimizer)
     scaler.update()

@@ -32,7 +32,11 @@ def read_config(cls: type, path: str | Path, overrides: list[str] = (), defaults
         name, equals, text = override.partition("=")
         if not equals:
             raise ValueError(f"{override}: expected key.path=value")
-        node = yaml.compose(text) or yaml.ScalarNode("", "")
+        try:
+            node = yaml.compose(text) or yaml.ScalarNode("", "")
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{override}: not valid YAML: {reason}") from None
         for key in reversed(name.split(".")):
             node = yaml.MappingNode("", [(yaml.ScalarNode("", key), node)])
         values = merge(values, parse_section(cls, node, "", COMMAND_LINE))

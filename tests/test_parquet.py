@@ -120,6 +120,26 @@ def test_ranks_and_workers_share_the_rows(local, workers):
     assert sorted(shares[0] + shares[1]) == sorted(f"utterance {i}" for i in range(30))
 
 
+def test_ranks_and_workers_are_exchanged(local):
+    """Two ranks are one process with twice the workers and batches, and go on as one, and back."""
+    cfg = DataConfig(train=(local,), batch_seconds=3, buffer=4, workers=0)
+    two = [ParquetBatches((local,), cfg, seed=0, rank=rank, ranks=2) for rank in (0, 1)]
+    one = ParquetBatches((local,), replace(cfg, workers=2), seed=0)
+
+    def texts(streams, rounds: int) -> tuple[list, list[dict]]:
+        found = [next(stream) for _ in range(rounds) for stream in streams]
+        return [batch.texts for _, batch, _ in found], [cursor for cursor, _, _ in found]
+
+    whole, _ = texts([one.stream({})], 12)
+    begun, cursors = texts([rank.stream({}) for rank in two], 2)
+    gone_on, later = texts([one.stream(one.own_cursor(cursors[-2:]))], 4)
+    ended, _ = texts([rank.stream(rank.own_cursor(later[-1:])) for rank in two], 2)
+    assert begun + gone_on + ended == whole
+    three = ParquetBatches((local,), cfg, seed=0, rank=2, ranks=3)
+    with pytest.raises(ValueError, match="as many data workers in all ranks together: 2, now 3"):
+        next(three.stream(three.own_cursor(cursors[-2:])))
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_stream_goes_on_at_the_exact_row(local, workers):
     """From the cursor of any batch, through JSON, the same batches follow."""
