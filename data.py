@@ -51,8 +51,8 @@ class DataConfig:
         for name in ("train", "dev", "test"):
             if not getattr(self, name):
                 raise ValueError(f"data.{name}: expected at least one source of recordings")
-        if not (self.batch_seconds > 0 and self.min_seconds < self.max_seconds):
-            raise ValueError("data: expected batch_seconds > 0 and min_seconds < max_seconds")
+        if not (self.batch_seconds > 0 and self.min_seconds <= self.max_seconds):
+            raise ValueError("data: expected batch_seconds > 0 and min_seconds <= max_seconds")
 
 
 @dataclass(frozen=True)

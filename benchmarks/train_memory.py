@@ -1,6 +1,6 @@
 """The memory that --dry-run plans for a training step, against what the step then takes.
 
-    python benchmarks/train_memory.py [--shapes small] [--batch-seconds 60] [--recompute]
+    python benchmarks/train_memory.py [--shapes small] [--batch-seconds 60] [--seconds 10]
 
 Weights are drawn at random in published shapes; the batch is of equal utterances. The peak is of
 the memory that PyTorch has allocated for tensors.
@@ -24,8 +24,6 @@ from devices import pick_device, precision, set_up_layers
 from plan import PlanConfig, memory
 from train import Config, TrainConfig, make_optimizer, train_step
 
-SECONDS = 10.0  # of each utterance
-
 
 def peak_on_cpu(run: Callable) -> int:
     """The most bytes of tensors that `run()` had at a time, beyond those that were there before."""
@@ -40,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default="small", choices=SHAPES)
     parser.add_argument("--batch-seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each utterance")
     parser.add_argument("--recompute", action="store_true", help="see train.recompute")
     parser.add_argument("--compile", action="store_true", help="see train.compile")
     parser.add_argument("--precision", default="auto")
@@ -51,10 +50,10 @@ def main() -> int:
     model = build(args.shapes, device, dtype)
     set_up_layers(model.layers, args.compile, args.recompute)
     optimizer = make_optimizer(model, TrainConfig())
-    rng, rows = random.Random(0), round(args.batch_seconds / SECONDS)
+    rng, rows = random.Random(0), round(args.batch_seconds / args.seconds)
     vocabulary = SHAPES[args.shapes][1]["vocab_size"]
-    texts = [draw_text(SECONDS, vocabulary, rng) for _ in range(rows)]
-    waveforms = [Spoken(str(i), "", "", seconds=SECONDS).waveform() for i in range(rows)]
+    texts = [draw_text(args.seconds, vocabulary, rng) for _ in range(rows)]
+    waveforms = [Spoken(str(i), "", "", seconds=args.seconds).waveform() for i in range(rows)]
     batch = pad(waveforms, texts).to(device)
     step = partial(train_step, model, [batch], optimizer, autocast, scaler, 1.0)
     step()  # the optimizer's moments are there from the second on
@@ -68,9 +67,9 @@ def main() -> int:
         step()
         measured = torch.cuda.max_memory_allocated()
     cfg = Config(
-        data=DataConfig(batch_seconds=args.batch_seconds, min_seconds=SECONDS, max_seconds=SECONDS),
+        data=DataConfig(batch_seconds=args.batch_seconds, min_seconds=args.seconds, max_seconds=args.seconds),
         train=TrainConfig(recompute=args.recompute, precision=args.precision),
-        plan=PlanConfig(device=device, utterance_seconds=SECONDS,
+        plan=PlanConfig(device=device, utterance_seconds=args.seconds,
                         tokens_per_second=TOKENS_PER_SECOND),
     )  # fmt: skip
     parts = memory(model, cfg)
