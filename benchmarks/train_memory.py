@@ -67,7 +67,8 @@ def main() -> int:
         step()
         measured = torch.cuda.max_memory_allocated()
     cfg = Config(
-        data=DataConfig(batch_seconds=args.batch_seconds, min_seconds=args.seconds, max_seconds=args.seconds),
+        data=DataConfig(batch_seconds=args.batch_seconds, min_seconds=args.seconds,
+                        max_seconds=args.seconds),
         train=TrainConfig(recompute=args.recompute, precision=args.precision),
         plan=PlanConfig(device=device, utterance_seconds=args.seconds,
                         tokens_per_second=TOKENS_PER_SECOND),
