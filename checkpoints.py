@@ -5,6 +5,7 @@ Beside the path from waveform to text: called when a model is loaded, and when a
 
 import json
 import math
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -279,6 +280,12 @@ def catch_signals() -> list[int]:
     signal.signal(signal.SIGINT, handle)
     signal.signal(signal.SIGTERM, handle)
     return caught
+
+
+def spare(_worker: int) -> None:
+    """For a data worker: what ends the whole group, Ctrl-C or torchrun, the run itself answers."""
+    if hasattr(os, "setpgrp"):  # not on Windows
+        os.setpgrp()
 
 
 @dataclass

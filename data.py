@@ -8,7 +8,6 @@ augment.py varies it anew.
 
 import io
 import json
-import os
 import random
 import re
 import sys
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from audio import SAMPLE_RATE, SILENT, load_audio
+from checkpoints import spare
 from synthesis import espeak_corpus
 
 SHORTEST = SAMPLE_RATE // 20  # samples: one encoder frame sees 400 of them
@@ -302,18 +302,12 @@ class Batches:
             torch.utils.data.DataLoader(
                 self.plan(epoch) if plan is None else plan, batch_size=None,
                 num_workers=self.cfg.workers,
-                collate_fn=partial(collate, vary=change), worker_init_fn=apart,
+                collate_fn=partial(collate, vary=change), worker_init_fn=spare,
                 # Its own: a loader draws a seed when it starts, and a resumed run starts one more.
                 generator=torch.Generator(),
                 pin_memory=torch.cuda.is_available(),
             )
         )  # fmt: skip
-
-
-def apart(_worker: int) -> None:
-    """For a data worker: a signal to the whole group, as of Ctrl-C or torchrun, is not for it."""
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()
 
 
 def training_batches(cfg: DataConfig, seed: int, augment=None, rank: int = 0, ranks: int = 1):

@@ -25,11 +25,11 @@ import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
+from checkpoints import spare
 from data import (
     DataConfig,
     Problems,
     Utterance,
-    apart,
     collate,
     plan_batches,
     usable,
@@ -193,7 +193,7 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         self.starts = positions[turn:] + positions[:turn]
         self.shards = [*range(turn, self.workers), *range(turn)]
         loader = torch.utils.data.DataLoader(
-            self, batch_size=None, num_workers=self.cfg.workers, worker_init_fn=apart,
+            self, batch_size=None, num_workers=self.cfg.workers, worker_init_fn=spare,
             generator=torch.Generator(), pin_memory=torch.cuda.is_available(),
         )  # fmt: skip
         barren, reasons = 0, Problems()
