@@ -86,6 +86,20 @@ def test_recordings_to_choose_by_are_tried_first(tmp_path):
         held_out(DataConfig(test=(write_manifest(tmp_path, rows[:1]),)), "test")
 
 
+@pytest.mark.skipif(not hasattr(os, "getpgrp"), reason="there are no process groups")
+def test_a_signal_to_the_group_spares_data_workers(corpus, tmp_path):
+    """Fails if SIGTERM to all of a run, as torchrun sends it, kills what loads the data: the run
+    would die of that before it had saved."""
+
+    def augment(waveform, _rng):
+        (tmp_path / "group").write_text(str(os.getpgrp()))
+        return waveform
+
+    cfg = DataConfig(train=(str(corpus),), batch_seconds=8, workers=1)
+    next(Batches(load_source(str(corpus)), cfg, seed=0, augment=augment).loader(epoch=0))
+    assert int((tmp_path / "group").read_text()) != os.getpgrp()
+
+
 def test_noise_that_is_gone_is_counted_too(tmp_path):
     """Fails if one missing file of augment.noise ends a run after hours."""
     soundfile.write(tmp_path / "good.wav", torch.randn(16_000).numpy() * 0.1, 16_000)

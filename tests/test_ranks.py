@@ -78,7 +78,7 @@ def alone(corpus, tmp_path_factory):
 def test_two_ranks_are_one_process_with_both_batches(alone, corpus, tmp_path):
     """Stopped on the way, and gone on with by two ranks and, in the end, by one."""
     config, run = twenty_steps(tmp_path / "two", corpus)
-    process = start(config, "data.workers=1")  # torchrun's signal reaches the whole group
+    process = start(config)
     wait_for(run / "checkpoints" / "step-0000005", process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
