@@ -5,7 +5,6 @@ import platform
 import re
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -48,12 +47,13 @@ def inference_dtype(device: str) -> torch.dtype:
     return torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
 
 
-def formats(name: str, kind: str) -> tuple[torch.dtype, torch.dtype]:
-    """The number formats of frozen weights and of what is computed, by train.precision and by the
-    kind of device, which need not be there. Raises ValueError.
+def training_dtype(name: str, device: str) -> torch.dtype:
+    """The number format of frozen weights, in which all is computed, by train.precision and by the
+    device, which need not be there. Trained weights are always float32. Raises ValueError.
 
     bf16 pays on GPUs since Ampere and on CPUs that multiply it (AMX, AVX-512 BF16).
     """
+    kind = torch.device(device).type
     if name == "auto" and kind == "cuda":
         real = partial(torch.cuda.is_bf16_supported, including_emulation=False)
         old = torch.cuda.is_available() and not real()
@@ -64,21 +64,14 @@ def formats(name: str, kind: str) -> tuple[torch.dtype, torch.dtype]:
     dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if name not in dtypes:
         raise ValueError(f"train.precision={name}: expected auto, {', '.join(dtypes)}")
-    # On the CPU there is no memory to save, and float32 weights are cast once a step.
-    return torch.float32 if kind == "cpu" else dtypes[name], dtypes[name]
+    return dtypes[name]
 
 
-def precision(name: str, device: str):
-    """How to train on a device: (dtype of frozen weights, autocast, gradient scaler).
-
-    Trained weights are always float32; fp16 needs its loss scaled against underflow.
-    """
-    kind = torch.device(device).type
-    frozen, dtype = formats(name, kind)
-    autocast = torch.autocast(kind, dtype) if dtype != torch.float32 else nullcontext()
+def gradient_scaler(dtype: torch.dtype, device: str) -> torch.amp.GradScaler:
+    """Against underflow, which threatens fp16 alone; for other formats it does nothing."""
     # The loss is a sum over tokens: at the usual 65536, meant for a mean, ten steps overflow.
-    scaler = torch.amp.GradScaler(kind, init_scale=16.0, enabled=dtype == torch.float16)
-    return frozen, autocast, scaler
+    kind = torch.device(device).type
+    return torch.amp.GradScaler(kind, init_scale=16.0, enabled=dtype == torch.float16)
 
 
 def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from checkpoints import read_safetensors, save_tensors
+from projector import Linear
 
 
 class LoRALinear(nn.Linear):
@@ -25,8 +26,8 @@ class LoRALinear(nn.Linear):
         device = self.weight.device
         self.r, self.alpha, self.scale = r, alpha, alpha / r
         self.dropout = nn.Dropout(dropout)
-        self.lora_A = nn.Linear(self.in_features, r, bias=False, device=device)
-        self.lora_B = nn.Linear(r, self.out_features, bias=False, device=device)
+        self.lora_A = Linear(self.in_features, r, device)
+        self.lora_B = Linear(r, self.out_features, device)
         nn.init.zeros_(self.lora_B.weight)
         self.unmerged_weight: Tensor | None = None
 
@@ -34,7 +35,7 @@ class LoRALinear(nn.Linear):
         y = F.linear(x, self.weight, self.bias)
         if self.unmerged_weight is not None:
             return y
-        return y + self.scale * self.lora_B(self.lora_A(self.dropout(x)))
+        return y + self.lora_B(self.scale * self.lora_A(self.dropout(x)))  # r numbers to scale
 
     @torch.no_grad()
     def merge(self) -> None:
@@ -68,7 +69,7 @@ def apply_lora(
     found = [
         (parent, name, child)
         for parent in model.modules() for name, child in parent.named_children()
-        if name in targets and type(child) is nn.Linear
+        if name in targets and type(child) in (nn.Linear, Linear)
     ]  # fmt: skip
     if (missing := set(targets) - {name for _, name, _ in found}) or not targets:
         model_name = type(model).__name__

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from audio import SAMPLE_RATE
-from devices import fft_size, formats
-from lora import apply_lora
+from devices import fft_size, training_dtype
+from lora import LoRALinear, apply_lora
 from projector import AudioProjector, RMSNorm
 from report import parameter_table
 from tinyaudio import LOSS_CHUNK, DecoderLayer, HubertLayer, LoraConfig, TinyAudio
@@ -64,26 +64,16 @@ def planned_batch(model: TinyAudio, seconds: float, each: float, cfg: PlanConfig
 
 
 @contextmanager
-def without_memory(device: str, dtype: torch.dtype):
-    """Tensors without storage, and autocast to `dtype` though the device may not be there."""
-    before = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
-    with FakeTensorMode(), torch.device(device):
-        torch.set_autocast_enabled(device, dtype != torch.float32)
-        torch.set_autocast_dtype(device, dtype)
-        try:
-            # Without a GPU PyTorch would plan with an attention that no GPU run takes.
-            flash = flash_attention if device == "cuda" else F.scaled_dot_product_attention
-            with mock.patch.object(F, "scaled_dot_product_attention", flash):
-                yield
-        finally:
-            torch.set_autocast_enabled(device, before[0])
-            torch.set_autocast_dtype(device, before[1])
-            torch.clear_autocast_cache()
+def without_memory(device: str):
+    """Tensors without storage on a device that may not be there."""
+    # Without a GPU PyTorch would plan with an attention that no GPU run takes.
+    flash = flash_attention if device == "cuda" else F.scaled_dot_product_attention
+    attention = mock.patch.object(F, "scaled_dot_product_attention", flash)
+    with FakeTensorMode(), torch.device(device), attention:
+        yield
 
 
 def flash_attention(q, k, v, attn_mask=None, is_causal=False, enable_gqa=False) -> Tensor:
-    dtype = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else q.dtype
-    q, k, v = (x.to(dtype) for x in (q, k, v))
     return torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, is_causal)[0]
 
 
@@ -119,27 +109,26 @@ def frozen_layer(make: Callable, dtype: torch.dtype, lora: LoraConfig) -> nn.Mod
     return layers[0]
 
 
-def activations(model: TinyAudio, batch: BatchSize, cfg, frozen_dtype, dtype) -> int:
+def activations(model: TinyAudio, batch: BatchSize, cfg, dtype: torch.dtype) -> int:
     """Bytes kept from the forward pass of a batch for its backward pass, but for the loss."""
     encoder, decoder, lora = model.encoder.cfg, model.decoder.cfg, model.cfg.encoder_lora
     frames = (batch.rows, batch.frames, encoder.hidden_size)
     positions = (batch.rows, batch.positions, decoder.hidden_size)
-    with without_memory(cfg.plan.device, dtype):
-        # Frames come out of a layer, in what it computes in; the prompt's embeddings are looked up.
-        x, y = torch.empty(frames, dtype=dtype), torch.empty(positions, dtype=frozen_dtype)
-        angles = torch.empty(batch.rows, 1, batch.positions, decoder.head_dim, dtype=frozen_dtype)
+    with without_memory(cfg.plan.device):
+        x, y = torch.empty(frames, dtype=dtype), torch.empty(positions, dtype=dtype)
+        angles = torch.empty(batch.rows, 1, batch.positions, decoder.head_dim, dtype=dtype)
         projector = AudioProjector(
             encoder.hidden_size, decoder.hidden_size, model.cfg.stack, model.cfg.projector_hidden
         )
         total = saved_bytes(projector, AudioProjector.__call__, x.requires_grad_(lora.r > 0))
-        norm = frozen_layer(lambda: RMSNorm(decoder.hidden_size), frozen_dtype, LoraConfig(r=0))
+        norm = frozen_layer(lambda: RMSNorm(decoder.hidden_size), dtype, LoraConfig(r=0))
         total += saved_bytes(norm, RMSNorm.__call__, y.requires_grad_())
         layers = []  # (bytes of one, how many, bytes of its input)
         if lora.r:  # without, nothing before the projector has a gradient
-            layer = frozen_layer(lambda: HubertLayer(encoder), frozen_dtype, lora)
+            layer = frozen_layer(lambda: HubertLayer(encoder), dtype, lora)
             one = saved_bytes(layer, lambda layer, x: layer(x, None), x)
             layers.append((one, encoder.num_hidden_layers, x.nbytes))
-        layer = frozen_layer(lambda: DecoderLayer(decoder, 0), frozen_dtype, model.cfg.decoder_lora)
+        layer = frozen_layer(lambda: DecoderLayer(decoder, 0), dtype, model.cfg.decoder_lora)
         one = saved_bytes(layer, lambda layer, y: layer(y, (angles, angles), None, None), y)
         layers.append((one, decoder.num_hidden_layers, y.nbytes))
     if cfg.train.recompute:
@@ -156,17 +145,14 @@ def stem_outputs(model: TinyAudio, batch: BatchSize) -> list[tuple[nn.Conv1d, in
     return outputs
 
 
-def stem_scratch(model: TinyAudio, batch: BatchSize, device: str, dtype: torch.dtype) -> int:
+def stem_scratch(model: TinyAudio, batch: BatchSize, dtype: torch.dtype) -> int:
     """Bytes that the convolutions have at a time: what one hears, its output, and the norm's input
-    and output, which autocast has in float32 but for CPUs. Nothing of it is kept."""
-    most = 0
-    norm = 2 * (dtype.itemsize if device == "cpu" else 4)
-    heard = batch.samples * dtype.itemsize
+    and output. Nothing of it is kept."""
+    most, heard = 0, batch.samples
     for conv, length in stem_outputs(model, batch):
         numbers = length * conv.out_channels
-        most = max(most, heard + numbers * (dtype.itemsize + norm))
-        heard = numbers * dtype.itemsize
-    return batch.rows * most
+        most, heard = max(most, heard + 3 * numbers), numbers
+    return batch.rows * most * dtype.itemsize
 
 
 def convolution_scratch(model: TinyAudio, batch: BatchSize, device: str) -> int:
@@ -187,7 +173,7 @@ def memory(model: TinyAudio, cfg) -> dict[str, float]:
 
     The peak is where the backward pass begins; or, where little is kept, in the first convolutions.
     """
-    frozen_dtype, dtype = formats(cfg.train.precision, cfg.plan.device)
+    dtype = training_dtype(cfg.train.precision, cfg.plan.device)
     seconds = cfg.data.batch_seconds / min(cfg.augment.speed, default=1.0)
     lengths = (cfg.data.min_seconds, cfg.plan.utterance_seconds, cfg.data.max_seconds)
     needed = []
@@ -196,13 +182,13 @@ def memory(model: TinyAudio, cfg) -> dict[str, float]:
         # Of a chunk: the logits, in float32 too, their logarithms, and both gradients.
         chunk = min(LOSS_CHUNK, batch.rows * batch.targets) * model.decoder.cfg.vocab_size
         loss = chunk * (12 + 2 * dtype.itemsize)
-        stem = stem_scratch(model, batch, cfg.plan.device, dtype)
-        kept = activations(model, batch, cfg, frozen_dtype, dtype)
+        stem = stem_scratch(model, batch, dtype)
+        kept = activations(model, batch, cfg, dtype)
         needed.append(max(kept + loss, stem, convolution_scratch(model, batch, cfg.plan.device)))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen_count = sum(p.numel() for p in model.parameters()) - trained
     return {
-        "frozen weights": frozen_count * frozen_dtype.itemsize,
+        "frozen weights": frozen_count * dtype.itemsize,
         "trained weights": trained * 4,
         "gradients": trained * 4,
         "optimizer": trained * 8,  # AdamW's two moments
@@ -221,7 +207,7 @@ def arithmetic(model: TinyAudio, cfg) -> float:
 
     def weights_of(layers: nn.Module, name: str) -> int:
         linears = (m for path, m in layers.named_modules() if path.endswith(name))
-        return sum(m.weight.numel() for m in linears if type(m) is nn.Linear)
+        return sum(m.weight.numel() for m in linears if not isinstance(m, LoRALinear))
 
     stem = sum(2 * length * conv.weight.numel() for conv, length in stem_outputs(model, b))
     stem += 2 * b.frames * model.encoder.encoder.pos_conv_embed.conv.weight.numel()

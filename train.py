@@ -31,7 +31,7 @@ from checkpoints import (
     save_checkpoint,
 )
 from data import Batches, DataConfig, held_out, load_sources, training_batches
-from devices import pick_device, precision, set_up_layers
+from devices import gradient_scaler, pick_device, set_up_layers, training_dtype
 from eval import evaluate, write_results
 from features import cache_encoder
 from plan import PlanConfig, forecast
@@ -123,7 +123,8 @@ def train(cfg: Config, resume: bool) -> int:
     torch.manual_seed(cfg.train.seed)
     ranks.join(cfg.train.device)
     device = pick_device(cfg.train.device)
-    frozen_dtype, autocast, scaler = precision(cfg.train.precision, device)
+    dtype = training_dtype(cfg.train.precision, device)
+    scaler = gradient_scaler(dtype, device)
 
     # Data
     with ranks.in_turn():
@@ -134,7 +135,7 @@ def train(cfg: Config, resume: bool) -> int:
 
     # Model and optimizer
     home = "cpu" if cfg.train.shard else device  # whole, it may be too large for the device
-    model = TinyAudio.from_config(cfg.model, home, frozen_dtype).train()
+    model = TinyAudio.from_config(cfg.model, home, dtype).train()
     if cfg.train.init:
         model.load_trained(checkpoint_folder(cfg.train.init), partly=True)
     choose_trained(model, cfg.train)
@@ -152,7 +153,7 @@ def train(cfg: Config, resume: bool) -> int:
         scaler.load_state_dict(progress.scaler)
     print(report.parameter_table(model))
     hours = f"{batches.seconds / 3600:.1f} h of" if batches.seconds else "streamed"
-    print(f"{hours} speech on {device}, frozen weights {frozen_dtype}")
+    print(f"{hours} speech on {device}, frozen weights {dtype}")
 
     # Loop
     stop = catch_signals()
@@ -175,7 +176,7 @@ def train(cfg: Config, resume: bool) -> int:
         rate = learning_rate(progress.step, cfg.train)
         for settings in optimizer.param_groups:
             settings["lr"] = settings["peak"] * rate
-        loss, norm, norms = train_step(model, group, optimizer, autocast, scaler, cfg.train.clip)
+        loss, norm, norms = train_step(model, group, optimizer, scaler, cfg.train.clip)
         progress.step += 1
         seconds, stopped = ranks.total(sum(batch.seconds for batch in group), len(stop))
         progress.audio_seconds += seconds
@@ -200,7 +201,7 @@ def train(cfg: Config, resume: bool) -> int:
                 "train.precision=fp32; the last checkpoint holds"
             )
         if progress.step % cfg.train.eval_every == 0 or progress.step == cfg.train.steps:
-            scores = ranks.gather(evaluate_dev(model, dev, cfg.data, autocast))[0]
+            scores = ranks.gather(evaluate_dev(model, dev, cfg.data))[0]
             log.write(step=progress.step, **scores, **report.lora_sizes(model))
             progress.stale += 1
             if scores["dev_wer"] < progress.best_wer:
@@ -228,11 +229,11 @@ def train(cfg: Config, resume: bool) -> int:
         batches.problems.update(left_out)
     if ranks.RANK == 0:
         batches.problems.report("training data")
-    finish(run, cfg, model, progress, test, autocast)
+    finish(run, cfg, model, progress, test)
     return 0
 
 
-def train_step(model, batches, optimizer, autocast, scaler, clip: float):
+def train_step(model, batches, optimizer, scaler, clip: float):
     """One optimizer step over a group of batches: (loss per target token, gradient norm, the same
     for each part).
 
@@ -243,8 +244,7 @@ def train_step(model, batches, optimizer, autocast, scaler, clip: float):
     loss_sum, tokens = 0.0, 0
     for batch in batches:
         torch.manual_seed(batch.seed)  # dropout: the same after a resume, and on any rank
-        with autocast:
-            loss, count = model(batch)
+        loss, count = model(batch)
         scaler.scale(loss).backward()
         loss_sum, tokens = loss_sum + loss.item(), tokens + count.item()
     loss_sum, tokens = ranks.total(loss_sum, tokens)
@@ -299,28 +299,25 @@ def make_optimizer(model: TinyAudio, cfg: TrainConfig) -> torch.optim.AdamW:
 
 
 @torch.no_grad()
-def evaluate_dev(model: TinyAudio, dev: list, cfg: DataConfig, autocast) -> dict:
+def evaluate_dev(model: TinyAudio, dev: list, cfg: DataConfig) -> dict:
     """Loss per target token and WER, words as they stand, on the dev utterances."""
     model.eval()
     total = tokens = 0.0
     for batch, _ in Batches(dev, cfg, seed=0).loader(epoch=0):
         if batch is not None:
-            with autocast:
-                loss, count = model(batch.to(model.device))
+            loss, count = model(batch.to(model.device))
             total, tokens = total + loss.item(), tokens + count.item()
-    with autocast:
-        _, summary = evaluate(model, dev, normalizer="none")
+    _, summary = evaluate(model, dev, normalizer="none")
     model.train()
     return {"dev_loss": total / tokens, "dev_wer": summary["raw_wer"]}
 
 
-def finish(run: Path, cfg: Config, model, progress: Progress, test: list, autocast) -> None:
+def finish(run: Path, cfg: Config, model, progress: Progress, test: list) -> None:
     """Score the best model on data.test, print five transcripts, write training.json."""
     with ranks.in_turn():  # rank 0 has written it
         model.load_trained(run)
     model.eval()
-    with autocast:
-        results, summary = evaluate(model, test, beams=cfg.train.beams)
+    results, summary = evaluate(model, test, beams=cfg.train.beams)
     if ranks.RANK == 0:
         write_results(run, results, summary | {"model": str(run), "data": list(cfg.data.test)})
         report.record(run, cfg, model, progress, summary)

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not inst
 from benchmarks.shapes import SHAPES
 from benchmarks.train_step import TOKENS_PER_SECOND, Spoken, build, draw_text
 from data import DataConfig, pad
-from devices import pick_device, precision, set_up_layers
+from devices import gradient_scaler, pick_device, set_up_layers, training_dtype
 from plan import PlanConfig, memory
 from train import Config, TrainConfig, make_optimizer, train_step
 
@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args()
     device = pick_device(args.device)
-    dtype, autocast, scaler = precision(args.precision, device)
+    dtype = training_dtype(args.precision, device)
 
     model = build(args.shapes, device, dtype)
     set_up_layers(model.layers, args.compile, args.recompute)
@@ -55,7 +55,7 @@ def main() -> int:
     texts = [draw_text(args.seconds, vocabulary, rng) for _ in range(rows)]
     waveforms = [Spoken(str(i), "", "", seconds=args.seconds).waveform() for i in range(rows)]
     batch = pad(waveforms, texts).to(device)
-    step = partial(train_step, model, [batch], optimizer, autocast, scaler, 1.0)
+    step = partial(train_step, model, [batch], optimizer, gradient_scaler(dtype, device), 1.0)
     step()  # the optimizer's moments are there from the second on
     if device == "cpu":
         states = [v for state in optimizer.state.values() for v in state.values()]

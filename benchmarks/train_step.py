@@ -28,7 +28,7 @@ from audio import SAMPLE_RATE
 from benchmarks.shapes import SHAPES
 from checkpoints import HubertConfig, Qwen3Config
 from data import Batch, DataConfig, Utterance, pad, plan_batches
-from devices import pick_device, precision, set_up_layers
+from devices import gradient_scaler, pick_device, set_up_layers, training_dtype
 from plan import PlanConfig, arithmetic
 from projector import AudioProjector
 from tinyaudio import IGNORE, Hubert, LoraConfig, ModelConfig, Qwen3, TinyAudio, normalise
@@ -138,6 +138,11 @@ class Usual(nn.Module):
         self.prefix_ids, self.suffix_ids = ours.prefix_ids, ours.suffix_ids
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        dtype = next(self.hubert.parameters()).dtype
+        with torch.autocast(batch.waveforms.device.type, dtype, dtype != torch.float32):
+            return self.loss(batch)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         device = batch.waveforms.device
         mask = torch.arange(batch.waveforms.shape[1], device=device) < batch.lengths[:, None]
         waveforms = normalise(batch.waveforms, batch.lengths)
@@ -200,7 +205,8 @@ def main() -> int:
     parser.add_argument("--tflops", type=float, default=0, help="the device's peak")
     args = parser.parse_args()
     device = pick_device(args.device)
-    dtype, autocast, scaler = precision(args.precision, device)
+    dtype = training_dtype(args.precision, device)
+    scaler = gradient_scaler(dtype, device)
     rng = random.Random(0)
     ours = build(args.shapes, device, dtype)
     set_up_layers(ours.layers, args.compile, args.recompute)
@@ -227,7 +233,7 @@ def main() -> int:
             held, compiled = start_counting(device), counters["stats"]["unique_graphs"]
             started = time.perf_counter()
             try:
-                train_step(model, [batch], optimizers[name], autocast, scaler, 1.0)
+                train_step(model, [batch], optimizers[name], scaler, 1.0)
             except torch.OutOfMemoryError:
                 del models[name]
                 torch.cuda.empty_cache()

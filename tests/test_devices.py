@@ -1,11 +1,15 @@
 """The choices of device and number format, with machines that are not here pretended."""
 
-from contextlib import nullcontext
-
 import pytest
 import torch
 
-from devices import convolve_by_fft, formats, inference_dtype, pick_device, precision
+from devices import (
+    convolve_by_fft,
+    gradient_scaler,
+    inference_dtype,
+    pick_device,
+    training_dtype,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,9 +32,7 @@ def test_a_device_that_is_not_there_is_one_sentence(name):
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_cpu_trains_in_bf16_where_that_is_faster(fast, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
-    frozen, autocast, scaler = precision("auto", "cpu")
-    assert frozen == torch.float32 and not scaler.is_enabled()
-    assert isinstance(autocast, torch.autocast if fast else nullcontext)
+    assert training_dtype("auto", "cpu") == (torch.bfloat16 if fast else torch.float32)
 
 
 def test_before_ampere_it_is_fp16(monkeypatch):
@@ -38,7 +40,7 @@ def test_before_ampere_it_is_fp16(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True:
                         including_emulation)  # fmt: skip
-    assert formats("auto", "cuda") == (torch.float16, torch.float16)
+    assert training_dtype("auto", "cuda:0") == torch.float16
 
 
 def test_a_device_is_named_or_a_torch_device():
@@ -46,9 +48,9 @@ def test_a_device_is_named_or_a_torch_device():
         assert inference_dtype(device) == torch.float32
 
 
-def test_fp16_scales_its_loss():
-    frozen, autocast, scaler = precision("fp16", "cpu")
-    assert frozen == torch.float32 and autocast.fast_dtype == torch.float16 and scaler.is_enabled()
+def test_fp16_alone_scales_its_loss():
+    assert gradient_scaler(training_dtype("fp16", "cpu"), "cpu").is_enabled()
+    assert not gradient_scaler(training_dtype("bf16", "cpu"), "cpu").is_enabled()
     assert inference_dtype("cpu") == torch.float32 and inference_dtype("mps") == torch.bfloat16
 
 
@@ -60,7 +62,9 @@ def test_the_convolution_theorem_holds(kernel, groups, T):
     x = torch.randn(2, 64, T)
     torch.testing.assert_close(convolve_by_fft(conv, x), conv(x), rtol=1e-5, atol=1e-5)
     conv, x = conv.bfloat16(), x.bfloat16()
-    torch.testing.assert_close(convolve_by_fft(conv, x), conv(x), rtol=2e-2, atol=2e-2)
+    y = convolve_by_fft(conv, x)
+    # In float32: oneDNN on CPUs with AMX is wrong for groups of few channels (torch 2.11).
+    torch.testing.assert_close(y.float(), conv.float()(x.float()), rtol=2e-2, atol=2e-2)
 
 
 def test_no_attention_plans_anew_for_every_shape():

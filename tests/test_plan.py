@@ -18,10 +18,19 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.shapes import HUBERT_LARGE, HUBERT_XLARGE, QWEN3_0_6B, QWEN3_8B
+from checkpoints import HubertConfig, Qwen3Config
 from data import DataConfig, pad
-from devices import formats, set_up_layers
-from plan import PlanConfig, activations, arithmetic, memory, planned_batch
-from tinyaudio import LoraConfig, ModelConfig, TinyAudio
+from devices import set_up_layers, training_dtype
+from plan import (
+    PlanConfig,
+    activations,
+    arithmetic,
+    frozen_layer,
+    memory,
+    planned_batch,
+    without_memory,
+)
+from tinyaudio import DecoderLayer, HubertLayer, LoraConfig, ModelConfig, TinyAudio
 from train import Config, TrainConfig
 
 TEXT = "turn the light in the kitchen on please"
@@ -33,14 +42,14 @@ SHAPES = {
 }
 
 
-def model_and_batch(shape: str):
+def model_and_batch(shape: str, dtype: torch.dtype = torch.float32):
     """A tiny model, four utterances of five seconds, and the config that plans with them."""
     encoder, decoder = (LoraConfig(4 if t else 0, 8.0, 0.0, t) for t in SHAPES[shape])
     torch.manual_seed(0)
     model = TinyAudio.from_config(ModelConfig(
         encoder=PAIR["tiny-hubert"], decoder=PAIR["tiny-qwen3"], projector_hidden=64,
         encoder_lora=encoder, decoder_lora=decoder,
-    )).train()  # fmt: skip
+    ), dtype=dtype).train()  # fmt: skip
     tokens = len(model.tokenizer.encode(TEXT))
     cfg = Config(
         data=DataConfig(batch_seconds=20.0),
@@ -53,8 +62,8 @@ def model_and_batch(shape: str):
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
 def test_activations_are_what_autograd_keeps(shape, name):
     """Fails if a layer keeps a tensor the plan does not know of, or the plan counts one twice."""
-    model, batch, cfg = model_and_batch(shape)
-    frozen_dtype, dtype = formats(name, "cpu")
+    dtype = training_dtype(name, "cpu")
+    model, batch, cfg = model_and_batch(shape, dtype)
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     found, alive = {}, []
 
@@ -64,13 +73,38 @@ def test_activations_are_what_autograd_keeps(shape, name):
             found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    autocast = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(batch)
     size = planned_batch(model, 20.0, 5.0, cfg.plan)
     assert size.rows == 4 and size.samples == batch.waveforms.shape[1]
-    planned = activations(model, size, cfg, frozen_dtype, dtype)
+    planned = activations(model, size, cfg, dtype)
     assert planned == pytest.approx(sum(found.values()), rel=0.05)
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_on_a_gpu_a_layer_keeps_next_to_nothing_in_float32(part):
+    """Fails if a norm or a trained weight takes a layer out of bfloat16: every change of format is
+    a pass over memory, forwards and backwards, and a few of them cost more than the products."""
+    kept = dict.fromkeys((torch.bfloat16, torch.float32, torch.int64, torch.uint64), 0)
+
+    def keep(tensor):
+        kept[tensor.dtype] += tensor.nbytes if tensor.ndim > 2 else 0  # no weight
+        return tensor
+
+    with without_memory("cuda"):
+        x = torch.empty(4, 500, 256, dtype=torch.bfloat16, requires_grad=True)
+        if part == "encoder":
+            cfg, others = HubertConfig.from_dict(HUBERT_XLARGE | {"hidden_size": 256}), (None,)
+            layer = frozen_layer(lambda: HubertLayer(cfg), x.dtype, LoraConfig(4, 8.0, 0.0, ALL))
+        else:
+            cfg = Qwen3Config.from_dict(QWEN3_0_6B | {"hidden_size": 256})
+            rope = torch.empty(4, 1, 500, 128, dtype=torch.bfloat16)
+            lora = LoraConfig(4, 8.0, 0.0, SHAPES["LoRA on all"][1])
+            layer = frozen_layer(lambda: DecoderLayer(cfg, 0), x.dtype, lora)
+            others = (rope, rope), None, None
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            assert layer(x, *others).dtype == torch.bfloat16
+    assert 0 < kept[torch.float32] < 0.03 * kept[torch.bfloat16]  # the norms' statistics
 
 
 @pytest.mark.parametrize("shape", SHAPES)

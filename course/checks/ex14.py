@@ -6,7 +6,7 @@ import train
 from audio import load_audio
 from course.checking import equal, generator
 from data import Batch
-from devices import precision
+from devices import gradient_scaler
 from tinyaudio import DEFAULT_MODEL, TinyAudio
 
 NAME = "learning_rate"
@@ -62,11 +62,11 @@ def run(solution, audio) -> str:
     model, batch = untrained(audio)
     cfg = train.TrainConfig(steps=8, warmup=3, lr_projector=2e-3, lr_lora=2e-3)
     optimizer, shown = train.make_optimizer(model, cfg), []
-    _, autocast, scaler = precision("fp32", "cpu")
+    scaler = gradient_scaler(torch.float32, "cpu")
     for step in range(cfg.steps):
         rate = solution(step, cfg)
         for settings in optimizer.param_groups:
             settings["lr"] = settings["peak"] * rate
-        loss, *_ = train.train_step(model, [batch], optimizer, autocast, scaler, cfg.clip)
+        loss, *_ = train.train_step(model, [batch], optimizer, scaler, cfg.clip)
         shown.append(f"{rate:.0%} -> {loss:.2f}")
     return f"{batch.texts[0]} (share of the peak -> loss per token: {', '.join(shown)})"
