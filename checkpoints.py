@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
@@ -268,6 +269,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
+ENDING = {signal.SIGINT, signal.SIGTERM}
+
+
 def catch_signals() -> list[int]:
     """Ctrl-C and SIGTERM end the run after the step at hand: a list that then holds the signal."""
     caught: list[int] = []
@@ -277,15 +281,32 @@ def catch_signals() -> list[int]:
             raise KeyboardInterrupt  # asked twice: at once
         caught.append(number)
 
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
+    for number in ENDING:
+        signal.signal(number, handle)
     return caught
 
 
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait, here and in the processes that are started meanwhile."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def spare(_worker: int) -> None:
-    """For a data worker: what ends the whole group, Ctrl-C or torchrun, the run itself answers."""
+    """For a data worker: what ends the whole group, Ctrl-C or torchrun, the run itself answers.
+    From its first moment on it has held these signals; now it leaves the group."""
     if hasattr(os, "setpgrp"):  # not on Windows
         os.setpgrp()
+        while signal.sigpending() & ENDING:  # sent to the group while the worker was in it
+            signal.sigwait(ENDING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 @dataclass

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from audio import SAMPLE_RATE, SILENT, load_audio
-from checkpoints import spare
+from checkpoints import signals_held, spare
 from synthesis import espeak_corpus
 
 SHORTEST = SAMPLE_RATE // 20  # samples: one encoder frame sees 400 of them
@@ -298,16 +298,19 @@ class Batches:
     ) -> Iterator[tuple[Batch | None, dict[str, int]]]:
         """The batches of an epoch, or some of them, with what had to be left out of each."""
         change = partial(vary, self.augment, self.seed, epoch)
-        return iter(
-            torch.utils.data.DataLoader(
-                self.plan(epoch) if plan is None else plan, batch_size=None,
-                num_workers=self.cfg.workers,
-                collate_fn=partial(collate, vary=change), worker_init_fn=spare,
-                # Its own: a loader draws a seed when it starts, and a resumed run starts one more.
-                generator=torch.Generator(),
-                pin_memory=torch.cuda.is_available(),
-            )
-        )  # fmt: skip
+        plan = self.plan(epoch) if plan is None else plan
+        return load(plan, self.cfg.workers, partial(collate, vary=change))
+
+
+def load(dataset, workers: int, collate_fn: Callable | None = None) -> Iterator:
+    """The items of a dataset, loaded ahead by so many processes."""
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_size=None, num_workers=workers, collate_fn=collate_fn, worker_init_fn=spare,
+        # Its own: a loader draws a seed when it starts, and a resumed run starts one more.
+        generator=torch.Generator(), pin_memory=torch.cuda.is_available(),
+    )  # fmt: skip
+    with signals_held():
+        return iter(loader)
 
 
 def training_batches(cfg: DataConfig, seed: int, augment=None, rank: int = 0, ranks: int = 1):

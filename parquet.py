@@ -22,15 +22,15 @@ import fsspec
 import pyarrow
 import pyarrow.parquet
 import torch
-from huggingface_hub import hf_hub_download
+from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from checkpoints import spare
 from data import (
     DataConfig,
     Problems,
     Utterance,
     collate,
+    load,
     plan_batches,
     usable,
     vary,
@@ -54,6 +54,18 @@ def list_files(pattern: str) -> list[str]:
     if not found:
         raise FileNotFoundError(f"{pattern}: no such parquet files")
     return [filesystem.unstrip_protocol(name) for name in sorted(found)]
+
+
+def at_commit(pattern: str) -> str:
+    """The pattern at the commit that its dataset is at now, on the Hub; elsewhere as it is."""
+    filesystem, path = fsspec.core.url_to_fs(pattern)
+    if filesystem.protocol != "hf":
+        return pattern
+    place = patiently(partial(filesystem.resolve_path, path), pattern)
+    ask = partial(HfApi().repo_info, repo_type=place.repo_type, revision=place.revision)
+    commit = patiently(partial(ask, place.repo_id), pattern).sha
+    repository = pattern.removesuffix(f"/{place.path_in_repo}").partition("@")[0]
+    return f"{repository}@{commit}/{place.path_in_repo}"
 
 
 def patiently(attempt: Callable, name: str, stop: threading.Event | None = None):
@@ -160,7 +172,8 @@ class ParquetBatches(torch.utils.data.IterableDataset):
 
     The stream is cut into blocks of `data.buffer` rows or little more, shuffled within; each
     process (rank) and each of its data workers is a shard and reads the blocks that are its own.
-    Files, settings and position decide what comes next: a run goes on at the exact row.
+    Files, settings and position decide what comes next: a run goes on at the exact row. A dataset
+    of the Hub is read at the commit at which the run began, whatever its owners change meanwhile.
     """
 
     seconds = None  # not known before everything is read
@@ -170,17 +183,27 @@ class ParquetBatches(torch.utils.data.IterableDataset):
     ):
         if parts := [source for source in sources if not source.endswith(".parquet")]:
             raise ValueError(f"{parts[0]}: a stream is trained on as a whole, without [:N] or *N")
-        self.files = [url for source in sources for url in list_files(source)]
+        self.look(dict(zip(sources, map(at_commit, sources), strict=True)))
         self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
         self.rank, self.ranks, self.workers = rank, ranks, max(1, cfg.workers)
-        order = (seed, ranks * self.workers, cfg.buffer, cfg.batch_seconds, cfg.min_seconds,
-                 cfg.max_seconds, cfg.wordless)  # fmt: skip
-        self.fingerprint = zlib.crc32(repr((self.files, order)).encode())
+        self.order = (seed, ranks * self.workers, cfg.buffer, cfg.batch_seconds, cfg.min_seconds,
+                      cfg.max_seconds, cfg.wordless)  # fmt: skip
         self.starts: list[Position] = []
+
+    def look(self, commits: dict[str, str]) -> None:
+        """Find the files: of each source, at a commit."""
+        self.commits = commits
+        self.files = [url for pattern in commits.values() for url in list_files(pattern)]
 
     def stream(self, cursor: dict) -> Iterator[tuple]:
         """As Batches.stream: (cursor, batch or None, problems) without end; {} is the start."""
-        if cursor and cursor.get("fingerprint") != self.fingerprint:
+        began = cursor.get("commits", {})
+        if began != self.commits and began.keys() == self.commits.keys():
+            print("the dataset has changed; the run goes on with what it began with",
+                  *began.values(), file=sys.stderr)  # fmt: skip
+            self.look(began)
+        fingerprint = zlib.crc32(repr((self.files, self.order)).encode())
+        if cursor and cursor.get("fingerprint") != fingerprint:
             then, now = cursor.get("shards", "none"), self.ranks * self.workers
             raise ValueError(
                 "the checkpoint is of other training data: its rows can be found again only with "
@@ -192,12 +215,8 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         # The loader asks its first worker first: it takes the shard whose turn it is.
         self.starts = positions[turn:] + positions[:turn]
         self.shards = [*range(turn, self.workers), *range(turn)]
-        loader = torch.utils.data.DataLoader(
-            self, batch_size=None, num_workers=self.cfg.workers, worker_init_fn=spare,
-            generator=torch.Generator(), pin_memory=torch.cuda.is_available(),
-        )  # fmt: skip
         barren, reasons = 0, Problems()
-        for item in loader:
+        for item in load(self, self.cfg.workers):
             if isinstance(item, Exception):
                 raise item
             position, batch, problems = item
@@ -211,8 +230,8 @@ class ParquetBatches(torch.utils.data.IterableDataset):
             turn = (turn + 1) % self.workers
             yield {
                 "epoch": min(place.epoch for place in positions), "turn": turn,
-                "positions": [vars(place) for place in positions], "fingerprint": self.fingerprint,
-                "shards": self.ranks * self.workers,
+                "positions": [vars(place) for place in positions], "fingerprint": fingerprint,
+                "shards": self.ranks * self.workers, "commits": self.commits,
             }, batch, problems  # fmt: skip
 
     def own_cursor(self, cursors: list[dict]) -> dict:

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -86,18 +87,34 @@ def test_recordings_to_choose_by_are_tried_first(tmp_path):
         held_out(DataConfig(test=(write_manifest(tmp_path, rows[:1]),)), "test")
 
 
-@pytest.mark.skipif(not hasattr(os, "getpgrp"), reason="there are no process groups")
-def test_a_signal_to_the_group_spares_data_workers(corpus, tmp_path):
-    """Fails if SIGTERM to all of a run, as torchrun sends it, kills what loads the data: the run
-    would die of that before it had saved."""
+LATE_WORKER = """
+import os, signal, sys, time
+import data
+from checkpoints import catch_signals, spare
 
-    def augment(waveform, _rng):
-        (tmp_path / "group").write_text(str(os.getpgrp()))
-        return waveform
+def late(worker):  # while it starts, all of the run gets the signal, as torchrun sends it
+    os.killpg(os.getpgrp(), signal.SIGTERM)
+    spare(worker)
 
-    cfg = DataConfig(train=(str(corpus),), batch_seconds=8, workers=1)
-    next(Batches(load_source(str(corpus)), cfg, seed=0, augment=augment).loader(epoch=0))
-    assert int((tmp_path / "group").read_text()) != os.getpgrp()
+data.spare, caught = late, catch_signals()
+cfg = data.DataConfig(train=(sys.argv[1],), batch_seconds=8, workers=1)
+batches = data.Batches(data.load_source(sys.argv[1]), cfg, seed=0)
+found = sum(batch is not None for batch, _ in batches.loader(epoch=0))
+print(found, len(batches.plan(0)), *caught)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups")
+def test_a_signal_to_the_group_spares_data_workers(corpus):
+    """Fails if SIGTERM to all of a run kills what loads its data, even in its first moments: the
+    run would die of that before it had saved."""
+    done = subprocess.run(
+        [sys.executable, "-c", LATE_WORKER, corpus], cwd=ROOT, capture_output=True, text=True,
+        start_new_session=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found, planned, *caught = map(int, done.stdout.split())
+    assert found == planned and caught == [signal.SIGTERM]
 
 
 def test_noise_that_is_gone_is_counted_too(tmp_path):

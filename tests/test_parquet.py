@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 from conftest import requires
-from stand_in_hub import stand_in_hub
+from stand_in_hub import commit_of, stand_in_hub
 from test_train import assert_same_run, signal_when, train, write_config
 
 pa = requires("pyarrow")
@@ -298,6 +298,23 @@ def test_failures_on_the_way_change_nothing(hub):
     done = hub.run(listing())
     assert done.returncode == 0, done.stderr
     assert done.stdout == calm and not hub.failures
+
+
+def test_a_dataset_that_changes_is_read_as_it_was(hub):
+    """Fails if a run that goes on after a commit to the dataset hears other rows."""
+    whole = hub.run(listing()).stdout
+    begun = hub.run(listing().split("    print(")[0] + (
+        "    import json\n"
+        "    stream = training_batches(cfg, seed=0).stream({})\n"
+        "    print(json.dumps([next(stream)[0] for _ in range(3)][-1]))\n"
+    ))  # fmt: skip
+    name = "datasets/speech/spoken"
+    hub.repos[name] = {commit_of(name, "main"): hub.repos[name]["main"], "main": dataset(rows=7)}
+    hub.commits.append(name)
+    assert hub.run(listing()).stdout != whole
+    done = hub.run(listing().replace("stream({})", f"stream({json.loads(begun.stdout)!r})"))
+    assert done.returncode == 0 and "the dataset has changed" in done.stderr, done.stderr
+    assert done.stdout and whole.endswith(done.stdout)
 
 
 def test_a_closed_stream_does_not_wait_for_the_network(hub):

@@ -76,16 +76,17 @@ def alone(corpus, tmp_path_factory):
 
 
 def test_two_ranks_are_one_process_with_both_batches(alone, corpus, tmp_path):
-    """Stopped on the way, and gone on with by two ranks and, in the end, by one."""
+    """Stopped on the way, data workers and all, and gone on with by two ranks and, in the end, by
+    one."""
     config, run = twenty_steps(tmp_path / "two", corpus)
-    process = start(config)
+    process = start(config, "data.workers=1")
     wait_for(run / "checkpoints" / "step-0000005", process)
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode != 0 and "--resume goes on" in said
     before = len(losses(run))
     assert 5 <= before < 20
-    process = start(config, "--resume")
+    process = start(config, "data.workers=1", "--resume")
     wait_for(run / "checkpoints" / "step-0000015", process)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
