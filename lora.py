@@ -35,7 +35,7 @@ class LoRALinear(nn.Linear):
         y = F.linear(x, self.weight, self.bias)
         if self.unmerged_weight is not None:
             return y
-        return y + self.lora_B(self.scale * self.lora_A(self.dropout(x)))  # r numbers to scale
+        return y + self.lora_B(self.scale * self.lora_A(self.dropout(x)))  # scaled while narrow
 
     @torch.no_grad()
     def merge(self) -> None:

@@ -155,6 +155,16 @@ def test_train_step_prints_both_and_their_ratio():
     assert re.search(r"^ours / usual: [\d.]+x$", done.stdout, re.M)
 
 
+def test_our_layers_launch_fewer_kernels_and_move_fewer_bytes():
+    """Fails if a layer of ours is computed in float32 again, or a fused kernel is lost."""
+    requires("transformers")
+    requires("peft")
+    done = run_script("benchmarks/kernels.py")
+    assert done.returncode == 0, done.stderr
+    kernels, moved = map(float, re.findall(r"([\d.]+) of the", done.stdout))
+    assert 0.3 < kernels < 0.65 and 0.3 < moved < 0.5, done.stdout
+
+
 @pytest.mark.parametrize("options", [[], ["--recompute"]])
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
 def test_the_planned_memory_is_what_a_step_takes(name, options):
