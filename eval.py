@@ -158,7 +158,8 @@ def errors(result: dict) -> int:
 
 
 def summarise(results: list[dict]) -> dict:
-    """Rates and counts of scored utterances; the interval is of `wer`.
+    """Rates and counts of scored utterances; the interval is of `wer`. JSON knows no NaN: where no
+    utterance has words, `cer` is None.
 
     `silent` recordings have no words in their reference; `hallucinated` are those of them on which
     something was written.
@@ -170,7 +171,7 @@ def summarise(results: list[dict]) -> dict:
     silent = [r["hypothesis"] for r in results if not normalise_text(r["reference"])]
     return {
         "wer": sum(edits) / max(1, sum(words)), "wer_low": low, "wer_high": high,
-        "cer": cer([r["ref"] for r in results], [r["hyp"] for r in results]),
+        "cer": cer(*([r[key] for r in results] for key in ("ref", "hyp"))) if any(words) else None,
         "raw_wer": sum(r["raw_errors"] for r in results) / max(1, raw_words),
         **{k: sum(r[k] for r in results) for k in ("substitutions", "deletions", "insertions")},
         "words": sum(words), "raw_words": raw_words, "utterances": len(results),

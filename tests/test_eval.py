@@ -120,6 +120,7 @@ def test_recordings_without_words_are_counted_apart():
     only_noise = summarise(results[1:]) | {"normalizer": "none", "rtfx": 1.0, "beams": 1}
     report = evaluation_report(results[1:], only_noise | {"raw_wer": 0.5})
     assert "WER" not in report and "differ" not in report
+    json.dumps(only_noise, allow_nan=False)  # NaN would be no JSON
     # A hesitation is a word, though Whisper's rule leaves none of it.
     uh = score(Utterance("", "x.wav", "uh"), "a", 1.0, text_normaliser("whisper"))
     assert uh["ref"] == "" and summarise([uh])["silent"] == 0
