@@ -24,13 +24,20 @@ PATIENT = None  # the group of all ranks in which one may wait long for another
 
 
 def join(device: str) -> None:
-    """Meet the other ranks, on `train.device`; of this machine's GPUs, each takes its own."""
+    """Meet the other ranks, on `train.device`; of this machine's GPUs, each takes its own.
+    Raises ValueError where there are too few, or where one is named."""
     if RANKS > 1:
         on_gpus = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
         if RANK > 0:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  one rank speaks for all
         if on_gpus:
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            own, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            if ":" in device or own >= there:
+                raise ValueError(
+                    f"train.device={device}: each rank takes a GPU of its own, and {there} are "
+                    "there; say train.device=cuda, and --nproc-per-node as many"
+                )
+            torch.cuda.set_device(own)
         dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timedelta(minutes=15))
         # Rank 0 may have to make a corpus, or to wait for a network, while the others wait for it.
         global PATIENT

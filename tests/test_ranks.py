@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT
 from test_train import checkpoints, metrics, write_config
 
 from data import Batches, DataConfig, Utterance
+from ranks import join
 
 TWO_RANKS = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
 # One thread everywhere: on more, products are added up in another order.
@@ -158,6 +160,15 @@ def is_rank_1(environment: Path, parent: int) -> bool:
     except OSError:  # it has ended meanwhile, or is somebody else's
         return False
     return f"PPid:\t{parent}\n" in status and b"RANK=1" in variables
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cuda", 1), ("cuda:0", 2)])
+def test_each_rank_needs_a_gpu_of_its_own(device, gpus, monkeypatch):
+    monkeypatch.setattr("ranks.RANKS", 2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(ValueError, match=f"train.device={device}: .* {gpus} are there"):
+        join(device)
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
