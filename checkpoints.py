@@ -5,12 +5,14 @@ Beside the path from waveform to text: called when a model is loaded, and when a
 
 import json
 import math
+import multiprocessing
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import torch
@@ -215,9 +217,15 @@ def load_weights(model: nn.Module, folder: Path, rename: Callable, dtype, device
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    """Write a safetensors file beside the old one, then take its place: there is no half a file."""
-    save_file(tensors, path.with_suffix(".unfinished"))
-    path.with_suffix(".unfinished").replace(path)
+    """Write a safetensors file beside the old one, then take its place: there is no half a file.
+    Raises OSError where that cannot be done: the disk may be full."""
+    unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
+    try:
+        save_file(tensors, unfinished)
+    except SafetensorError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(f"{path}: cannot be written ({error})") from None
+    unfinished.replace(path)
 
 
 def fuse_weight_norm(state: dict[str, Tensor], prefix: str = "") -> None:
@@ -236,7 +244,7 @@ def fuse_weight_norm(state: dict[str, Tensor], prefix: str = "") -> None:
 
 
 def open_run(run: Path, resume: bool) -> None:
-    """Make a run's folder; a new run begins without the checkpoints of a finished one.
+    """Make a run's folder.
 
     Raises ValueError where an unfinished run is in the way, FileNotFoundError where there is none
     to resume.
@@ -244,11 +252,14 @@ def open_run(run: Path, resume: bool) -> None:
     if resume and not saved_checkpoints(run):
         raise FileNotFoundError(f"{run}/checkpoints: no checkpoint to resume from")
     run.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        if (run / "checkpoints").exists() and not (run / "training.json").exists():
-            raise ValueError(f"{run}: holds an unfinished run; add --resume, or remove the folder")
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)
-        (run / "training.json").unlink(missing_ok=True)
+    if not resume and (run / "checkpoints").exists() and not (run / "training.json").exists():
+        raise ValueError(f"{run}: holds an unfinished run; add --resume, or remove the folder")
+
+
+def clear_run(run: Path) -> None:
+    """A new run begins without the checkpoints of a finished one, and what is said of it."""
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    (run / "training.json").unlink(missing_ok=True)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -292,6 +303,8 @@ def signals_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    if multiprocessing.get_start_method() != "fork":  # Python's own helper, which lets them go
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
@@ -333,11 +346,11 @@ def save_checkpoint(run: Path, model, optimizer, progress: Progress) -> None:
     unfinished = folder.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_trained(unfinished)
-    save_file(optimizer_tensors(optimizer), unfinished / "optimizer.safetensors")
+    save_tensors(optimizer_tensors(optimizer), unfinished / "optimizer.safetensors")
     (unfinished / "progress.json").write_text(json.dumps(asdict(progress)))
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
-    for other in folder.parent.iterdir():
+    for other in folder.parent.glob("step-*"):
         if other != folder:
             shutil.rmtree(other)
 

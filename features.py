@@ -7,14 +7,13 @@ weights. It is kept in bfloat16, whatever it was computed in.
 
 import atexit
 import hashlib
-import os
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from checkpoints import save_tensors
 from tinyaudio import TinyAudio
 
 SHARD_BYTES = 256 << 20
@@ -90,8 +89,6 @@ class EncoderCache:
             return
         name = hashlib.blake2b("".join(self.unwritten).encode(), digest_size=16).hexdigest()
         path = self.folder / f"{name}.safetensors"
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        save_file(self.unwritten, unfinished)
-        unfinished.rename(path)
+        save_tensors(self.unwritten, path)
         self.look()
         self.unwritten = {}

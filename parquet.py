@@ -23,8 +23,10 @@ import pyarrow
 import pyarrow.parquet
 import torch
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import LocalEntryNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+from pyarrow import types
 
+import ranks
 from data import (
     DataConfig,
     Problems,
@@ -59,7 +61,7 @@ def list_files(pattern: str) -> list[str]:
 def at_commit(pattern: str) -> str:
     """The pattern at the commit that its dataset is at now, on the Hub; elsewhere as it is."""
     filesystem, path = fsspec.core.url_to_fs(pattern)
-    if filesystem.protocol != "hf":
+    if filesystem.protocol != "hf" or path.startswith("buckets/"):  # a bucket has no commits
         return pattern
     place = patiently(partial(filesystem.resolve_path, path), pattern)
     ask = partial(HfApi().repo_info, repo_type=place.repo_type, revision=place.revision)
@@ -87,6 +89,7 @@ def patiently(attempt: Callable, name: str, stop: threading.Event | None = None)
                 raise FileNotFoundError(f"{name}: no such dataset or file") from None
             status = getattr(getattr(error, "response", None), "status_code", 500)
             refused = 400 <= status < 500 and status not in (408, 429)
+            refused = refused or isinstance(error, OfflineModeIsEnabled)
             if wait is None or local or refused or stop.is_set():
                 raise OSError(f"{name}: cannot be read ({first_line(error)})") from None
             print(f"{name}: {first_line(error)}; trying again in {wait} s", file=sys.stderr)
@@ -110,6 +113,17 @@ class ParquetFile:
         }
         if missing := [field for field in ("audio", "text") if self.columns[field] is None]:
             raise ValueError(f"{url}: no column for {' and '.join(missing)} among {schema}")
+        audio, text = (self.kind(self.columns[field]) for field in ("audio", "text"))
+        if types.is_struct(audio) and audio.get_field_index("bytes") >= 0:
+            audio = audio.field("bytes").type
+        if not (types.is_binary(audio) or types.is_large_binary(audio)):
+            raise ValueError(f"{url}: {self.columns['audio']} holds {audio}, not encoded audio")
+        if not (types.is_string(text) or types.is_large_string(text)):
+            raise ValueError(f"{url}: {self.columns['text']} holds {text}, not text")
+
+    def kind(self, column: str) -> pyarrow.DataType:
+        found = self.file.schema_arrow.field(column).type
+        return found.value_type if types.is_dictionary(found) else found
 
     def open(self, cache: bool) -> pyarrow.parquet.ParquetFile:
         filesystem, path = fsspec.core.url_to_fs(self.url)
@@ -173,7 +187,7 @@ class ParquetBatches(torch.utils.data.IterableDataset):
     The stream is cut into blocks of `data.buffer` rows or little more, shuffled within; each
     process (rank) and each of its data workers is a shard and reads the blocks that are its own.
     Files, settings and position decide what comes next: a run goes on at the exact row. A dataset
-    of the Hub is read at the commit at which the run began, whatever its owners change meanwhile.
+    of the Hub is read at the commit at which the run began, although it may have changed since.
     """
 
     seconds = None  # not known before everything is read
@@ -183,7 +197,8 @@ class ParquetBatches(torch.utils.data.IterableDataset):
     ):
         if parts := [source for source in sources if not source.endswith(".parquet")]:
             raise ValueError(f"{parts[0]}: a stream is trained on as a whole, without [:N] or *N")
-        self.look(dict(zip(sources, map(at_commit, sources), strict=True)))
+        self.sources = sources  # one that is named twice is heard twice
+        self.look({source: at_commit(source) for source in set(sources)})
         self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
         self.rank, self.ranks, self.workers = rank, ranks, max(1, cfg.workers)
         self.order = (seed, ranks * self.workers, cfg.buffer, cfg.batch_seconds, cfg.min_seconds,
@@ -193,7 +208,7 @@ class ParquetBatches(torch.utils.data.IterableDataset):
     def look(self, commits: dict[str, str]) -> None:
         """Find the files: of each source, at a commit."""
         self.commits = commits
-        self.files = [url for pattern in commits.values() for url in list_files(pattern)]
+        self.files = [url for source in self.sources for url in list_files(commits[source])]
 
     def stream(self, cursor: dict) -> Iterator[tuple]:
         """As Batches.stream: (cursor, batch or None, problems) without end; {} is the start."""
@@ -235,7 +250,10 @@ class ParquetBatches(torch.utils.data.IterableDataset):
             }, batch, problems  # fmt: skip
 
     def own_cursor(self, cursors: list[dict]) -> dict:
-        """As Batches.own_cursor: the shards are dealt anew, to more ranks or fewer."""
+        """As Batches.own_cursor: the shards are dealt anew, to more ranks or fewer. All ranks take
+        rank 0's commits: one may have come between its question and theirs."""
+        if (commits := ranks.gather(self.commits)[0]) != self.commits:
+            self.look(commits)
         if not cursors or "positions" not in cursors[0]:
             return cursors[0] if cursors else {}
         by_shard = [place for each in zip(*(c["positions"] for c in cursors), strict=True)

@@ -53,7 +53,8 @@ class BatchSize:
 
 
 def planned_batch(model: TinyAudio, seconds: float, each: float, cfg: PlanConfig) -> BatchSize:
-    """A batch of so many seconds in utterances of about `each` seconds."""
+    """A batch of so many seconds in utterances of about `each` seconds, or one that is longer."""
+    seconds = max(seconds, each)
     rows = max(1, round(seconds / each))
     samples = int(seconds / rows * SAMPLE_RATE)
     frames = model.encoder.frame_length(samples)

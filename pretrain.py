@@ -52,7 +52,6 @@ from tinyaudio import (
 )
 from train import TrainConfig, learning_rate
 
-MODELS = Path(__file__).parent / "models"
 # Entries of the tokenizer besides the chat tokens: most words of the language are one token. With
 # 400, most are spelled in pieces, and configs/tiny.yaml had a dev WER of 9.4 % instead of 7.0 %.
 LANGUAGE_TOKENS = 1000
@@ -470,7 +469,7 @@ def main() -> int:
     parser.add_argument("--noise", nargs="+", default=[], help="recordings for hubert to ignore")
     parser.add_argument("--dev", nargs="+", default=["espeak:dev:200"], help="hubert is scored on")
     parser.add_argument("--seed", type=int, default=0, help="another for each go")
-    parser.add_argument("--out", type=Path, default=MODELS)
+    parser.add_argument("--out", type=Path, default=Path("runs") / "pair")
     args = parser.parse_args()
     try:
         if args.part != "qwen3":

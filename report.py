@@ -13,6 +13,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 
+from checkpoints import clear_run
 from devices import hardware
 from eval import RESAMPLES, align, errors
 from lora import lora_layers
@@ -176,6 +177,8 @@ class Log:
 
     def open(self, run: Path, cfg, step: int) -> None:
         path = self.path
+        if step == 0:
+            clear_run(run)
         lines = path.read_text().splitlines(keepends=True) if path.exists() and step else []
         whole = (line for line in lines if line.endswith("\n"))  # kill -9 may leave half a one
         path.write_text("".join(line for line in whole if json.loads(line)["step"] <= step))
@@ -246,7 +249,7 @@ def draw_curve(run: Path, plateau: int = 0) -> None:
     right = left.twinx()
     points = [(row["step"], 100 * row["dev_wer"]) for row in rows if "dev_wer" in row]
     right.plot(*zip(*points, strict=True), "o-", color="tab:green", label="dev WER")
-    right.set(ylabel="dev WER, %", ylim=(0, 100))
+    right.set(ylabel="dev WER, %", ylim=(0, max(100, *(1.05 * rate for _, rate in points))))
     figure.legend(loc="upper right", bbox_to_anchor=(0.88, 0.95))
     figure.savefig(run / "curve.png", dpi=120)
     plt.close(figure)

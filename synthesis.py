@@ -148,8 +148,7 @@ def espeak_corpus(source: str) -> Path:
     if split == "train":  # every second utterance in a voice of its own
         for i, row in enumerate(rows[1::2]):
             row |= {"speaker": f"drawn{i}", "variant": drawn_voice(rng)}
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished = folder.with_name(f"{folder.name}.unfinished-{os.getpid()}")
     unfinished.mkdir(parents=True)
     shards = [rows[i : i + SHARD] for i in range(0, count, SHARD)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -160,7 +159,10 @@ def espeak_corpus(source: str) -> Path:
         for row in rows:
             seconds = soundfile.info(unfinished / row["audio"]).duration
             manifest.write(json.dumps(row | {"duration": seconds}) + "\n")
-    unfinished.rename(folder)
+    if folder.exists():  # another process has spoken it meanwhile, to the byte the same
+        shutil.rmtree(unfinished)
+    else:
+        unfinished.rename(folder)
     return folder / "manifest.jsonl"
 
 

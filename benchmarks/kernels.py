@@ -4,8 +4,9 @@
 
 Every operation that PyTorch dispatches is a kernel, views excepted; each reads its inputs from
 memory and writes its outputs. Where that takes longer than the matrix products, or where a CPU
-cannot launch them fast enough, a GPU waits. Usual and ours are those of train_step.py, one layer of
-encoder and decoder each, times their number. Needs tests/requirements.txt.
+cannot launch them fast enough, a GPU waits. Usual and ours are as in train_step.py, but without
+padding, and thus without masks: one layer of encoder and decoder each, times their number. Needs
+tests/requirements.txt.
 """
 
 import argparse
@@ -118,6 +119,7 @@ def main() -> int:
             usual = (count(move(hears), x),
                      count(move(writes), y, position_embeddings=(angles, angles)))  # fmt: skip
         torch.set_autocast_enabled("cuda", False)
+        torch.clear_autocast_cache()
     rows = {}
     for i, part in enumerate(("encoder", "decoder")):
         n = configs[i].num_hidden_layers

@@ -1,5 +1,6 @@
 """What the benchmarks that train share: a run in a process of its own, and its word error rate."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ def word_errors(model: str | Path, sources: tuple, beams: int = 1, kind=TinyAudi
 def run_training(config: str, *overrides: str) -> None:
     """train.py in a process of its own. Raises ValueError with its last line where it fails."""
     command = [sys.executable, str(ROOT / "train.py"), "--config", config, *overrides]
-    done = subprocess.run(command, capture_output=True, text=True)
+    quiet = os.environ | {"TQDM_DISABLE": "1"}  # or the last line would be the bar
+    done = subprocess.run(command, capture_output=True, text=True, env=quiet)
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise ValueError(f"{' '.join(command)}: {said[-1]}")

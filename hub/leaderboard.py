@@ -42,6 +42,8 @@ def add_entry(model: Path, repo: str) -> str:
     sets = test_sets(summary)
     if len(sets) > 1 or Path(sets[0]).is_absolute():
         return f"no entry for the leaderboard: nobody else can run eval.py on {' + '.join(sets)}"
+    if not summary["words"]:
+        return "no entry for the leaderboard: its test set holds no words"
     options = f" --beams {summary['beams']}" if summary["beams"] > 1 else ""
     if summary.get("ctc"):
         options += " --ctc"
@@ -63,7 +65,11 @@ def add_entry(model: Path, repo: str) -> str:
     }  # fmt: skip
     path = ENTRIES / f"{name}.json"
     path.write_text(json.dumps(entry, indent=2) + "\n", encoding="utf-8")
-    check(path)
+    try:
+        check(path)
+    except ValueError:
+        path.unlink()
+        raise
     return f"{path.relative_to(ROOT)} written; LEADERBOARD.md says how to be listed"
 
 
@@ -83,7 +89,7 @@ def check(path: Path) -> tuple[dict, list[str]]:
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: {type(error).__name__} {error}") from None
     for key in FIGURES:
-        if not abs(counted[key] - figures[key]) <= 1e-9:  # NaN is not near anything
+        if not abs(counted[key] - figures[key]) <= 1e-9:
             raise ValueError(
                 f"{path}: {key} is {figures[key]}, but {entry['results']} gives {counted[key]}"
             )

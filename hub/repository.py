@@ -66,6 +66,9 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
     for part in PARTS:
         if (adapter := model / f"{part}_lora").is_dir():
             copy_files(adapter, out / adapter.name, ADAPTER_FILES)
+            settings = out / adapter.name / "adapter_config.json"  # names the base model
+            text = without_folders(settings.read_text(encoding="utf-8"))
+            settings.write_text(text, encoding="utf-8")
         base = model / config[part]
         if base.is_dir():  # the tiny pair, which lies in the folder or beside it
             if base.resolve().parent not in (model.resolve(), model.resolve().parent):
@@ -98,7 +101,11 @@ def copy_files(source: Path, out: Path, patterns: tuple[str, ...]) -> None:
 
 def without_folders(text: str) -> str:
     """Paths as seen from here: where this clone and your home lie is nobody's business."""
-    return text.replace(f"{Path.cwd()}/", "").replace(str(Path.home()), "~")
+    for folder, name in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if folder != Path("/"):
+            written = f"{folder}/"
+            text = text.replace(written, name).replace(json.dumps(written)[1:-1], name)
+    return text
 
 
 def copy_code(out: Path, *files: str, more: tuple[str, ...] = ()) -> None:

@@ -11,6 +11,7 @@ from conftest import ROOT, requires, run_script
 from test_train import write_config
 
 from benchmarks.digits import write_strings
+from benchmarks.runs import run_training
 from data import load_source, pad
 
 
@@ -26,6 +27,14 @@ def digits(tmp_path_factory):
     manifest = folder / "digits.jsonl"
     manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return manifest
+
+
+def test_a_run_that_fails_says_why(corpus, tmp_path, monkeypatch):
+    """Fails if the last thing it says is its progress bar."""
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    with pytest.raises(ValueError, match=r"the last checkpoint holds$"):
+        run_training(str(write_config(tmp_path, corpus)), "train.lr_lora=1e30",
+                     "train.lr_projector=1e30", "train.max_bad_steps=1")  # fmt: skip
 
 
 def test_strings_hold_their_digits_of_one_speaker(digits, tmp_path):

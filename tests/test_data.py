@@ -83,8 +83,13 @@ def test_recordings_to_choose_by_are_tried_first(tmp_path):
     rows = [{"audio": name, "text": "a", "duration": 1.0} for name in ("gone.wav", "good.wav")]
     source = write_manifest(tmp_path, rows)
     assert len(held_out(DataConfig(dev=(source,)), "dev")) == 2
-    with pytest.raises(ValueError, match=r"data\.test: none of its recordings can be read"):
+    with pytest.raises(ValueError, match=r"data\.test: none can be read"):
         held_out(DataConfig(test=(write_manifest(tmp_path, rows[:1]),)), "test")
+    rows[1] |= {"duration": 40.0}  # too long for a batch: scored, but without a loss
+    source = write_manifest(tmp_path, rows)
+    with pytest.raises(ValueError, match=r"data\.dev: .* a fitting length"):
+        held_out(DataConfig(dev=(source,)), "dev")
+    assert len(held_out(DataConfig(test=(source,)), "test")) == 2
 
 
 LATE_WORKER = """

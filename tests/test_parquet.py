@@ -238,6 +238,25 @@ def test_columns_without_a_known_name(tmp_path):
         ParquetFile(str(tmp_path / "a.parquet"))
 
 
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ({"audio": {"array": [0.1], "sampling_rate": 16_000}, "text": "x"}, "not encoded audio"),
+        ({"audio": [0.1, 0.2], "text": "x"}, "not encoded audio"),
+        ({"audio": b"x", "text": 7}, "text holds int64, not text"),
+    ],
+)
+def test_columns_of_other_types_are_said(row, complaint, tmp_path):
+    (tmp_path / "a.parquet").write_bytes(parquet_bytes([row]))
+    with pytest.raises(ValueError, match=rf"a\.parquet: .*{complaint}"):
+        load_source(str(tmp_path / "a.parquet"))
+
+
+def test_a_source_named_twice_is_heard_twice(local):
+    once, twice = (training_batches(DataConfig(train=(local,) * n), 0) for n in (1, 2))
+    assert twice.files == once.files * 2
+
+
 def test_a_run_streams_and_resumes(local, corpus, tmp_path):
     """train.py on parquet files: killed and resumed, it ends as the run that nothing interrupts."""
     stream = [f"data.train={local}", "data.buffer=8", "data.workers=2"]

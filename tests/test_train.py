@@ -20,7 +20,7 @@ from conftest import ROOT, run_script
 from safetensors.torch import load_file
 from test_tinyaudio import PAIR, TEXTS, make, noises, trained
 
-from checkpoints import load_checkpoint
+from checkpoints import load_checkpoint, save_tensors
 from data import Batches, DataConfig, Utterance, collate, load_source, pad
 from devices import gradient_scaler
 from lora import lora_layers
@@ -103,6 +103,20 @@ def stopped(corpus, tmp_path_factory):
         before = len(metrics(run))
         exits.append(signal_when(lambda n=before: len(metrics(run)) > n, number, config, *options))
     return exits, train(config, "--resume"), run
+
+
+def test_a_finished_run_survives_a_typo(whole, corpus, tmp_path):
+    """Fails if what a new run replaces is gone before it is known that the new one can begin."""
+    run = shutil.copytree(whole[1], tmp_path / "run")
+    done = train(write_config(tmp_path, corpus), "data.train=typo.jsonl")
+    assert done.returncode == 1 and "typo.jsonl: no such manifest" in done.stderr
+    assert (run / "training.json").exists() and checkpoints(run)
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path):
+    """Fails if it is one of safetensors' own, which nobody expects."""
+    with pytest.raises(OSError, match=r"gone/a\.safetensors: cannot be written"):
+        save_tensors({"a": torch.zeros(1)}, tmp_path / "gone" / "a.safetensors")
 
 
 @pytest.fixture(scope="module")
