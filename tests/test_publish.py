@@ -24,6 +24,7 @@ from stand_in_hub import LARGE, stand_in_hub
 from eval import summarise
 from hub.card import hub_results, hub_source, result_table, write_card
 from hub.merge import RECORD, merge_card, merge_data, merge_text, split_card
+from hub.repository import without_folders
 
 SAMPLE = ROOT / "samples" / "1.wav"
 TOKEN = "hf_" + "secret" * 5
@@ -360,6 +361,17 @@ def test_nothing_but_the_model_is_published(clone):
     done = run(clone, "publish.py", "--model", "runs/mine", "--repo", "you/x", "--dry-run", "out/y")
     assert done.returncode == 1 and f"encoder is {tmp}" in done.stderr
     assert not (clone / "out" / "y").exists()
+
+
+@pytest.mark.parametrize(
+    ("home", "expected"), [("/", "/home/zoë/a and data/b"), ("/home/zoë", "~/a and data/b")]
+)
+def test_only_folders_of_ones_own_are_left_out(home, expected, monkeypatch):
+    """Also as JSON writes them; and where home is /, as in many containers, none."""
+    monkeypatch.setattr(Path, "home", lambda: Path(home))
+    text = f"/home/zoë/a and {Path.cwd()}/data/b"
+    assert without_folders(text) == expected
+    assert json.loads(without_folders(json.dumps(text))) == expected
 
 
 @pytest.fixture(scope="module")
