@@ -52,6 +52,7 @@ from tinyaudio import (
 )
 from train import TrainConfig, learning_rate
 
+MODELS = Path(__file__).parent / "models"
 # Entries of the tokenizer besides the chat tokens: most words of the language are one token. With
 # 400, most are spelled in pieces, and configs/tiny.yaml had a dev WER of 9.4 % instead of 7.0 %.
 LANGUAGE_TOKENS = 1000
