@@ -198,7 +198,8 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         if parts := [source for source in sources if not source.endswith(".parquet")]:
             raise ValueError(f"{parts[0]}: a stream is trained on as a whole, without [:N] or *N")
         self.sources = sources  # one that is named twice is heard twice
-        self.look({source: at_commit(source) for source in set(sources)})
+        # In their order, whatever the process: what dropout draws is told by the cursor as a text.
+        self.look({source: at_commit(source) for source in dict.fromkeys(sources)})
         self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
         self.rank, self.ranks, self.workers = rank, ranks, max(1, cfg.workers)
         self.order = (seed, ranks * self.workers, cfg.buffer, cfg.batch_seconds, cfg.min_seconds,

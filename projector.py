@@ -28,7 +28,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        # In float32 whatever comes in; on CUDA one kernel, where these steps would be eight.
+        # In float32 whatever comes in; on CUDA one kernel, where the formula's steps are eight.
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
 

@@ -170,7 +170,8 @@ class Log:
     with train.wandb at Weights & Biases too. All but one of several ranks are silent."""
 
     def __init__(self, run: Path, cfg, step: int, silent: bool = False):
-        """Keeps the lines up to `step`: a resumed run writes the later ones again."""
+        """Keeps the lines up to `step`: a resumed run writes the later ones again. A new one, at
+        step 0, replaces a finished one only here, when all that it needs is there."""
         self.path, self.silent, self.wandb = run / "metrics.jsonl", silent, None
         if not silent:
             self.open(run, cfg, step)

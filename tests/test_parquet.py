@@ -255,6 +255,9 @@ def test_columns_of_other_types_are_said(row, complaint, tmp_path):
 def test_a_source_named_twice_is_heard_twice(local):
     once, twice = (training_batches(DataConfig(train=(local,) * n), 0) for n in (1, 2))
     assert twice.files == once.files * 2
+    # Fails, but once in six times, if the cursor's text depends on how a process hashes strings.
+    files = tuple(once.files[i].removeprefix("file://") for i in (2, 0, 1))
+    assert tuple(training_batches(DataConfig(train=files), 0).commits) == files
 
 
 def test_a_run_streams_and_resumes(local, corpus, tmp_path):
