@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention.varlen import varlen_attn
 from torch.utils.checkpoint import checkpoint
 
 # cuDNN's attention, PyTorch's first choice on an H100, makes a plan for every shape that it has not
@@ -74,13 +76,50 @@ def gradient_scaler(dtype: torch.dtype, device: str) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(kind, init_scale=16.0, enabled=dtype == torch.float16)
 
 
-def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
-    """`conv(x)`, (B, C, T) -> (B, C', T'), of stride 1: HuBERT's positional convolution.
+def key_mask(lengths: Tensor, x: Tensor) -> Tensor:
+    """Which frames of x (B, F, D) `attend` may look at: the first lengths (B,) of each row.
 
-    Its kernel is wide and its channels are in groups. CUDA's kernels for that take 23 ms for two
-    minutes of audio in HuBERT-xlarge, a quarter of an H200's step; by the convolution theorem, 2.
+    As a mask (B, 1, 1, F) bool, True at these frames. On GPUs since Ampere, in 16 bits, a mask
+    rules out the fastest kernel, which would rather be told where utterances end: there as places
+    (2B + 1,) in the rows laid end to end, where each utterance and then its padding begins.
     """
-    return convolve_by_fft(conv, x) if x.is_cuda else conv(x)
+    B, F_, _ = x.shape
+    fast = x.is_cuda and x.dtype in (torch.float16, torch.bfloat16)
+    if not fast or torch.cuda.get_device_capability(x.device) < (8, 0):
+        return (torch.arange(F_, device=x.device) < lengths[:, None])[:, None, None]
+    starts = F_ * torch.arange(B, device=x.device)
+    return F.pad(torch.stack((starts, starts + lengths), 1).flatten(), (0, 1), value=B * F_).int()
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention (Vaswani et al. 2017) over the frames that `key_mask` allows, or
+    all: queries, keys, values (B, H, F, D), each head for itself -> (B, H, F, D)."""
+    if mask is None or mask.dtype == torch.bool:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    F_ = q.shape[2]  # the longest utterance; padding is one of its own, which nobody looks at
+    q, k, v = (x.transpose(1, 2).flatten(0, 1) for x in (q, k, v))  # (B * F, H, D)
+    y = varlen_attn(q, k, v, mask, mask, F_, F_)
+    return y.unflatten(0, (-1, F_)).transpose(1, 2)
+
+
+def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """`conv(x)`, (B, C, T) -> (B, C', T').
+
+    On CUDA in other ways. cuDNN makes a plan for every shape that it has not met, 2.4 ms for each
+    of the stem's seven convolutions. Its kernels for HuBERT's positional convolution, wide and in
+    groups, take 23 ms for two minutes of audio in HuBERT-xlarge; by the convolution theorem, 2.
+    """
+    if not x.is_cuda:
+        return conv(x)
+    return convolve_by_fft(conv, x) if conv.groups > 1 else convolve_by_product(conv, x)
+
+
+def convolve_by_product(conv: nn.Conv1d, x: Tensor) -> Tensor:
+    """All windows as rows of one matrix, times the kernels; without padding and groups."""
+    windows = x.transpose(1, 2).unfold(1, conv.kernel_size[0], conv.stride[0])  # (B, T', C, K)
+    kernels = conv.weight.transpose(1, 2).flatten(1)  # (C', K * C)
+    y = F.linear(windows.transpose(2, 3).reshape(-1, kernels.shape[1]), kernels, conv.bias)
+    return y.unflatten(0, windows.shape[:2]).transpose(1, 2)
 
 
 def fft_size(conv: nn.Conv1d, T: int) -> int:

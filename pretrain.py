@@ -42,20 +42,14 @@ from data import Batches, DataConfig, load_source, load_sources, normalise_text
 from devices import pick_device
 from eval import cer, wer
 from synthesis import sentences
-from tinyaudio import (
-    IGNORE,
-    QWEN3_PROMPT,
-    HubertConfig,
-    Qwen3,
-    Qwen3Config,
-    normalise,
-)
+from tinyaudio import QWEN3_PROMPT, HubertConfig, Qwen3, Qwen3Config, normalise
 from train import TrainConfig, learning_rate
 
 MODELS = Path(__file__).parent / "models"
 # Entries of the tokenizer besides the chat tokens: most words of the language are one token. With
 # 400, most are spelled in pieces, and configs/tiny.yaml had a dev WER of 9.4 % instead of 7.0 %.
 LANGUAGE_TOKENS = 1000
+IGNORE = -100  # label of positions without a loss, as F.cross_entropy has it
 CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 
 # The alphabet of facebook/hubert-large-ls960-ft, in its order; <pad> is CTC's blank, | the space.

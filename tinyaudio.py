@@ -34,7 +34,7 @@ from checkpoints import (
     read_safetensors,
     save_tensors,
 )
-from devices import convolve, inference_dtype, pick_device, recomputed
+from devices import attend, convolve, inference_dtype, key_mask, pick_device, recomputed
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
 from tokenizer import Tokenizer, is_looping, loop_start, repeated
@@ -76,7 +76,7 @@ class ConvLayer(nn.Module):
             self.layer_norm = nn.GroupNorm(C_out, C_out) if i == 0 else None
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        x, lengths = self.conv(x), self.output_length(lengths)
+        x, lengths = convolve(self.conv, x), self.output_length(lengths)
         if isinstance(self.layer_norm, nn.LayerNorm):
             x = self.layer_norm(x.transpose(1, 2)).transpose(1, 2)
         elif self.layer_norm is not None:
@@ -140,7 +140,7 @@ class HubertAttention(nn.Module):
             proj(x).view(B, F_, self.num_heads, -1).transpose(1, 2)  # (B, H, F, D/H)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        y = attend(q, k, v, mask)
         return self.out_proj(y.transpose(1, 2).reshape(B, F_, D))
 
 
@@ -179,8 +179,7 @@ class HubertEncoder(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor, padded: bool = True) -> Tensor:
         valid = length_mask(lengths, x.shape[1])
         x = x * valid[..., None]  # the positional convolution reaches across the end
-        # A mask rules out the fastest attention kernels: none where nothing is padded.
-        mask = valid[:, None, None] if padded else None
+        mask = key_mask(lengths, x) if padded else None
         x = x + self.pos_conv_embed(x)
         if not self.pre_norm:
             x = self.layer_norm(x)
@@ -518,9 +517,6 @@ class ModelConfig:
         configs.at_least(1, "model", self, "stack", "projector_hidden", "piece_seconds")
 
 
-IGNORE = -100  # label of positions without a loss
-
-
 class TinyAudio(nn.Module):
     """A speech recogniser: frozen encoder, trained projector, frozen decoder, LoRA on both."""
 
@@ -593,19 +589,18 @@ class TinyAudio(nn.Module):
         Targets are the text's tokens and the end token; the logits of all other positions are
         never computed.
         """
-        end, rows, labels = self.decoder.cfg.eos_token_ids[0], [], []
+        end, rows, spans = self.decoder.cfg.eos_token_ids[0], [], []
         answers = [torch.tensor([*self.tokenizer.encode(text), end], device=self.device)
                    for text in batch.texts]  # fmt: skip
         for audio, answer in zip(self.encode(batch.waveforms, batch.lengths), answers, strict=True):
             prompt = self.splice(audio)
             # The prompt's last position predicts the first token of the answer, and so on.
             rows.append(torch.cat((prompt, self.decoder.embed(answer[:-1]))))
-            labels.append(F.pad(answer, (len(prompt) - 1, 0), value=IGNORE))
+            spans.append(slice(len(prompt) - 1, len(rows[-1])))
         embeds = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        labels = nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORE)
         hidden = self.decoder(embeds)  # padding is on the right: causal attention never sees it
-        targets = labels != IGNORE
-        return self.decoder.cross_entropy(hidden[targets], labels[targets]), targets.sum()
+        hidden = torch.cat([row[span] for row, span in zip(hidden, spans, strict=True)])
+        return self.decoder.cross_entropy(hidden, torch.cat(answers)), torch.tensor(len(hidden))
 
     @torch.inference_mode()
     def transcribe(self, audio, beams: int = 1, max_new_tokens: int | None = None):

@@ -241,32 +241,35 @@ def train_step(model, batches, optimizer, scaler, clip: float):
     group, on all ranks, so that two batches are exactly one of twice the size. A step whose
     gradient is not finite changes nothing.
     """
-    loss_sum, tokens = 0.0, 0
+    losses, tokens = [], 0
     for batch in batches:
         torch.manual_seed(batch.seed)  # dropout: the same after a resume, and on any rank
         loss, count = model(batch)
         scaler.scale(loss).backward()
-        loss_sum, tokens = loss_sum + loss.item(), tokens + count.item()
-    loss_sum, tokens = ranks.total(loss_sum, tokens)
+        losses.append(loss.detach())
+        tokens += count.item()
+    (tokens,) = ranks.total(tokens)
     parameters = [p for p in model.parameters() if p.grad is not None]
     ranks.add_gradients(parameters)
     scaler.unscale_(optimizer)
     for p in parameters:
         p.grad /= tokens
     norms = {f"grad_norm_{name}": gradient_norm(part) for name, part in model.named_children()}
+    # Only now read a number: till it is there, the CPU gives the GPU nothing more to do.
+    norms = {name: norm.item() for name, norm in norms.items()}
     norm = math.hypot(*norms.values())
     torch.nn.utils.clip_grads_with_norm_(parameters, clip or math.inf, torch.tensor(norm))
     if math.isfinite(norm):
         scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad()
+    (loss_sum,) = ranks.total(sum(loss.item() for loss in losses))
     return loss_sum / tokens, norm, norms
 
 
-def gradient_norm(part: torch.nn.Module) -> float:
+def gradient_norm(part: torch.nn.Module) -> torch.Tensor:
     """The norm of all gradients in a part of the model; 0 where nothing is trained."""
-    gradients = [p.grad for p in part.parameters() if p.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients).item() if gradients else 0.0
+    return torch.nn.utils.get_total_norm([p.grad for p in part.parameters() if p.grad is not None])
 
 
 def learning_rate(step: int, cfg: TrainConfig) -> float:

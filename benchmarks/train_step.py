@@ -1,16 +1,17 @@
 """A training step against the same step written the usual way, side by side in one process.
 
-    python benchmarks/train_step.py [--shapes small] [--steps 8] [--batch-seconds 60] [--tflops 0]
+    python benchmarks/train_step.py [--shapes small] [--steps 4] [--batch-seconds 60] [--tflops 0]
 
 Usual: transformers' HubertModel and Qwen3ForCausalLM with peft, SDPA, autocast, random batches
 padded to their longest, logits at every position; on a GPU also without cuDNN's attention. Ours:
 batches of like length, logits at target positions. Both have the same weights, drawn at random, and
 draw from the same utterances, whose lengths are like LoquaciousSet's: 2 to 25 s, about 9 s on
-average. Of a GPU's memory, what a step takes beside the weights is shown. Needs
-tests/requirements.txt.
+average. A batch too large for the GPU is divided, and gradients add up. Of a GPU's memory, what a
+step takes beside the weights is shown. Needs tests/requirements.txt.
 """
 
 import argparse
+import itertools
 import random
 import statistics
 import sys
@@ -24,6 +25,7 @@ from torch._dynamo.utils import counters
 from torch.nn.utils.parametrize import remove_parametrizations
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+import configs
 from audio import SAMPLE_RATE
 from benchmarks.shapes import SHAPES
 from checkpoints import HubertConfig, Qwen3Config
@@ -31,11 +33,12 @@ from data import Batch, DataConfig, Utterance, pad, plan_batches
 from devices import gradient_scaler, pick_device, set_up_layers, training_dtype
 from plan import PlanConfig, arithmetic
 from projector import AudioProjector
-from tinyaudio import IGNORE, Hubert, LoraConfig, ModelConfig, Qwen3, TinyAudio, normalise
+from tinyaudio import Hubert, LoraConfig, ModelConfig, Qwen3, TinyAudio, normalise
 from train import Config, TrainConfig, make_optimizer, train_step
 
 TOKENS_PER_SECOND = 3.5  # of text
-WARMUP = 4  # steps before the timed ones
+IGNORE = -100  # label of positions without a loss, as transformers has it
+WARMUP = 3  # steps before the timed ones of a turn
 WITHOUT_CUDNN = "usual, without cuDNN's attention"  # see devices.py
 
 
@@ -186,6 +189,7 @@ def random_batches(pairs: list, batch_seconds: float, rng: random.Random) -> lis
 @dataclass
 class Clock:
     steps: int = 0
+    parts: int = 1  # of a batch
     seconds: float = 0.0
     audio: float = 0.0
     padded: float = 0.0
@@ -196,7 +200,8 @@ class Clock:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default="small", choices=SHAPES)
-    parser.add_argument("--steps", type=int, default=8, help="timed steps of each")
+    parser.add_argument("--steps", type=configs.positive, default=4, help="timed steps in a turn")
+    parser.add_argument("--turns", type=configs.positive, default=2, help="of all, one by one")
     parser.add_argument("--batch-seconds", type=float, default=60.0)
     parser.add_argument("--recompute", action="store_true", help="ours; see train.recompute")
     parser.add_argument("--compile", action="store_true", help="ours; see train.compile")
@@ -213,8 +218,8 @@ def main() -> int:
     usual = Usual(ours, args.shapes, device, dtype).train()
     pairs = draw_utterances(2000, SHAPES[args.shapes][1]["vocab_size"], rng)
     batches = {
-        "ours": plan_batches(pairs, args.batch_seconds, rng),
-        "usual": random_batches(pairs, args.batch_seconds, rng),
+        "ours": itertools.cycle(plan_batches(pairs, args.batch_seconds, rng)),
+        "usual": itertools.cycle(random_batches(pairs, args.batch_seconds, rng)),
     }
     models = {"ours": ours, "usual": usual}
     optimizers = {
@@ -225,37 +230,41 @@ def main() -> int:
         for kinds in (models, batches, optimizers):
             kinds[WITHOUT_CUDNN] = kinds["usual"]
     clocks = {name: Clock() for name in models}
-    for step in range(WARMUP + args.steps):
-        for name, model in list(models.items()):  # in turns: what else the machine does hits all
-            torch.backends.cuda.enable_cudnn_sdp(name == "usual")  # PyTorch's own choice; not ours
-            chosen = batches[name][step]
-            batch = pad([u.waveform() for u in chosen], [u.text for u in chosen]).to(device)
+    for name in [*models] * args.turns:  # what else the machine does hits all
+        if device == "cuda":
+            torch.cuda.empty_cache()  # the others' memory is of other sizes
+        torch.backends.cuda.enable_cudnn_sdp(name == "usual")  # PyTorch's own choice; not ours
+        for step in range(WARMUP + args.steps):
+            clock, chosen = clocks[name], next(batches[name])
+            size = -(-len(chosen) // clock.parts)
+            group = []
+            for some in (chosen[i : i + size] for i in range(0, len(chosen), size)):
+                batch = pad([u.waveform() for u in some], [u.text for u in some])
+                group.append(batch.to(device))
             held, compiled = start_counting(device), counters["stats"]["unique_graphs"]
             started = time.perf_counter()
             try:
-                train_step(model, [batch], optimizers[name], scaler, 1.0)
+                train_step(models[name], group, optimizers[name], scaler, 1.0)
             except torch.OutOfMemoryError:
-                del models[name]
-                torch.cuda.empty_cache()
+                if size == 1:
+                    print(f"{name}: out of memory with a single utterance", file=sys.stderr)
+                    return 1
+                optimizers[name].zero_grad()
+                clock.parts *= 2
                 continue
             peak = finish(device)
             # A step in which torch.compile met a new kind of shape is not like those after it.
             if step >= WARMUP and compiled == counters["stats"]["unique_graphs"]:
-                clock = clocks[name]
                 clock.steps += 1
                 clock.seconds += time.perf_counter() - started
                 clock.peak = max(clock.peak, peak - held)
-                clock.audio += batch.seconds
+                clock.audio += sum(batch.seconds for batch in group)
                 clock.rows += len(chosen)
-                clock.padded += batch.waveforms.numel() / SAMPLE_RATE
-    for name in clocks.keys() - models.keys():
-        print(f"{name}: out of memory")
-    if "ours" not in models:
+                clock.padded += sum(batch.waveforms.numel() for batch in group) / SAMPLE_RATE
+    if not all(clock.steps for clock in clocks.values()):
+        print("no step went without compiling or dividing: more --steps", file=sys.stderr)
         return 1
-    if not all(clocks[name].steps for name in models):
-        print("torch.compile was at work in every step: more --steps are needed", file=sys.stderr)
-        return 1
-    report(args, {name: clocks[name] for name in models}, ours)
+    report(args, clocks, ours)
     return 0
 
 
@@ -275,7 +284,9 @@ def report(args, clocks: dict[str, Clock], ours: TinyAudio) -> None:
         speed, padding = clock.audio / clock.seconds, 1 - clock.audio / clock.padded
         seconds = clock.seconds / clock.steps
         memory = f"{clock.peak / 1e9:.1f} GB" if clock.peak else "not measured"
-        print(f"| {name} | {speed:.1f} | {padding:.1%} | {seconds:.3f} | {share} | {memory} |")
+        divided = f", in {clock.parts} parts" if clock.parts > 1 else ""
+        print(f"| {name}{divided} | {speed:.1f} | {padding:.1%} | {seconds:.3f} | {share} "
+              f"| {memory} |")  # fmt: skip
     mine = clocks.pop("ours")
     for name, clock in clocks.items():
         ratio = mine.audio / mine.seconds / (clock.audio / clock.seconds)

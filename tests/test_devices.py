@@ -1,12 +1,19 @@
 """The choices of device and number format, with machines that are not here pretended."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
+import devices
 from devices import (
+    attend,
+    convolve,
     convolve_by_fft,
+    convolve_by_product,
     gradient_scaler,
     inference_dtype,
+    key_mask,
     pick_device,
     training_dtype,
 )
@@ -67,5 +74,76 @@ def test_the_convolution_theorem_holds(kernel, groups, T):
     torch.testing.assert_close(y.float(), conv.float()(x.float()), rtol=2e-2, atol=2e-2)
 
 
+@pytest.mark.parametrize(("channels", "kernel", "stride"), [(1, 10, 5), (32, 3, 2), (32, 2, 2)])
+def test_a_convolution_is_a_product(channels, kernel, stride):
+    """Forwards and backwards, for either order of the input in memory."""
+    conv = torch.nn.Conv1d(channels, 48, kernel, stride)
+    drawn = torch.randn(3, channels, 333)
+    for x in (drawn, drawn.transpose(1, 2).contiguous().transpose(1, 2)):
+        results = []
+        for convolved in (conv, lambda x: convolve_by_product(conv, x)):
+            y = convolved(x.requires_grad_())
+            gradients = torch.autograd.grad(y.square().sum(), [x, *conv.parameters()])
+            results.append([y, *gradients])
+        torch.testing.assert_close(*results, rtol=1e-5, atol=1e-3)
+
+
 def test_no_attention_plans_anew_for_every_shape():
     assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+LENGTHS = torch.tensor([5, 9, 1, 9])
+
+
+def as_on(capability, monkeypatch, dtype=torch.bfloat16) -> torch.Tensor:
+    """`key_mask` for rows of 9 frames on such a GPU."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    return key_mask(LENGTHS, SimpleNamespace(
+        shape=(4, 9, 32), is_cuda=True, dtype=dtype, device=torch.device("cpu"),
+    ))  # fmt: skip
+
+
+def test_attention_without_a_mask_is_that_with_one(monkeypatch):
+    """Padding as an utterance of its own, the kernel written as a loop: nobody looks at it."""
+
+    def kernel(q, k, v, starts, same, longest, _):
+        pieces = [t.split(starts.diff().tolist()) for t in (q, k, v)]
+        assert starts is same and max(map(len, pieces[0])) <= longest
+        heads = ([t.transpose(0, 1) for t in piece] for piece in zip(*pieces, strict=True))
+        attended = [torch.nn.functional.scaled_dot_product_attention(*piece) for piece in heads]
+        return torch.cat(attended, dim=1).transpose(0, 1)
+
+    monkeypatch.setattr(devices, "varlen_attn", kernel)
+    q, k, v = torch.randn(3, 4, 2, 9, 16)
+    mask = key_mask(LENGTHS, q[:, 0])
+    valid = mask[:, 0, 0]
+    assert valid.sum(1).tolist() == LENGTHS.tolist()
+    fast = attend(q, k, v, as_on((8, 0), monkeypatch)).transpose(1, 2)[valid]
+    torch.testing.assert_close(fast, attend(q, k, v, mask).transpose(1, 2)[valid])
+
+
+def test_older_gpus_and_float32_take_the_mask(monkeypatch):
+    mask = key_mask(LENGTHS, torch.zeros(4, 9, 32))
+    assert torch.equal(as_on((7, 5), monkeypatch), mask)
+    assert torch.equal(as_on((9, 0), monkeypatch, torch.float32), mask)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_computes_what_a_cpu_does():
+    """Attention with padding, and both ways to convolve, forwards and backwards."""
+    torch.manual_seed(0)
+    q, k, v = torch.randn(3, 4, 16, 9, 80)
+    stem, positional = torch.nn.Conv1d(8, 16, 3, 2), torch.nn.Conv1d(8, 16, 16, groups=4, padding=8)
+    x, valid = torch.randn(4, 8, 50), (torch.arange(9) < LENGTHS[:, None])[:, None, :, None]
+    results = []
+    for device, dtype in (("cpu", torch.float32), ("cuda", torch.bfloat16)):
+        moved = [t.to(device, dtype).detach().requires_grad_() for t in (q, k, v, x)]
+        mask = key_mask(LENGTHS.to(device), moved[0][:, 0])
+        assert (mask.dtype == torch.bool) == (device == "cpu")
+        y = attend(*moved[:3], mask) * valid.to(device)
+        convolved = [convolve(conv.to(device, dtype), moved[3]) for conv in (stem, positional)]
+        loss = sum(t.float().square().sum() for t in (y, *convolved))
+        found = [y, *convolved, *torch.autograd.grad(loss, moved)]
+        results.append([t.detach().cpu().float() for t in found])
+    for theirs, ours in zip(*results, strict=True):
+        assert (ours - theirs).norm() < 0.02 * theirs.norm()

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course.checking import equal, generator, replacing
-from tinyaudio import DEFAULT_MODEL, IGNORE, TinyAudio
+from tinyaudio import DEFAULT_MODEL, TinyAudio
 
 NAME = "splice"
+IGNORE = -100  # label of positions without a loss, as F.cross_entropy has it
 SPLICE, FORWARD = TinyAudio.splice, TinyAudio.forward  # the repository's own, whatever is installed
 
 
@@ -92,9 +93,9 @@ def check(solution) -> None:
         return yours, labels
 
     order = "prefix, audio, suffix, then the answer without its end token"
-    shifted = "a label is the token that comes next, or IGNORE where that is none of the answer's"
+    shifted = "a label is the token that comes next, or -100 where that is none of the answer's"
     compare((1, 1, 1), 2, "prefix, audio and suffix of", order, shifted)
-    hint = "the prompt has the label IGNORE, but for its last position"
+    hint = "the prompt has the label -100, but for its last position"
     compare((3, 5, 2), 4, "prefix, audio and suffix of", order, hint)
     hint = "an empty text still ends: the prompt's last position predicts the end token"
     compare((2, 3, 2), 1, "nothing but the end token after", "then only the prompt is fed", hint)

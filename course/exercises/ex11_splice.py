@@ -21,6 +21,6 @@ def splice(
 
     About 5 lines. The last position of the prompt already predicts the answer's first token; the
     end token is predicted, but never fed. Positions that predict nothing of the answer have the
-    label IGNORE, which is -100 (`from tinyaudio import IGNORE`).
+    label -100, which F.cross_entropy leaves out.
     """
     raise NotImplementedError("Exercise 11")
