@@ -85,6 +85,7 @@ def key_mask(lengths: Tensor, x: Tensor) -> Tensor:
     """
     B, F_, _ = x.shape
     fast = x.is_cuda and x.dtype in (torch.float16, torch.bfloat16)
+    fast = fast and torch.backends.cuda.is_flash_attention_available()  # not in every build
     if not fast or torch.cuda.get_device_capability(x.device) < (8, 0):
         return (torch.arange(F_, device=x.device) < lengths[:, None])[:, None, None]
     starts = F_ * torch.arange(B, device=x.device)

@@ -98,6 +98,7 @@ LENGTHS = torch.tensor([5, 9, 1, 9])
 def as_on(capability, monkeypatch, dtype=torch.bfloat16) -> torch.Tensor:
     """`key_mask` for rows of 9 frames on such a GPU."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
     return key_mask(LENGTHS, SimpleNamespace(
         shape=(4, 9, 32), is_cuda=True, dtype=dtype, device=torch.device("cpu"),
     ))  # fmt: skip
