@@ -76,20 +76,28 @@ def gradient_scaler(dtype: torch.dtype, device: str) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(kind, init_scale=16.0, enabled=dtype == torch.float16)
 
 
-def key_mask(lengths: Tensor, x: Tensor) -> Tensor:
-    """Which frames of x (B, F, D) `attend` may look at: the first lengths (B,) of each row.
+def has_flash_attention(device: torch.device, dtype: torch.dtype) -> bool:
+    """In 16 bits, on GPUs since Ampere, where PyTorch was built with it (Dao 2023)."""
+    return (
+        device.type == "cuda"
+        and dtype in (torch.float16, torch.bfloat16)
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
 
-    As a mask (B, 1, 1, F) bool, True at these frames. On GPUs since Ampere, in 16 bits, a mask
-    rules out the fastest kernel, which would rather be told where utterances end: there as places
-    (2B + 1,) in the rows laid end to end, where each utterance and then its padding begins.
+
+def key_mask(valid: Tensor, dtype: torch.dtype) -> Tensor:
+    """What `attend` is told of padding; valid (B, F) is True at each row's utterance, its start.
+
+    A mask (B, 1, 1, F) would do, but it rules out flash attention. Where there is that, it is told
+    the places (2B + 1,), in the rows laid end to end, at which an utterance or its padding begins.
     """
-    B, F_, _ = x.shape
-    fast = x.is_cuda and x.dtype in (torch.float16, torch.bfloat16)
-    fast = fast and torch.backends.cuda.is_flash_attention_available()  # not in every build
-    if not fast or torch.cuda.get_device_capability(x.device) < (8, 0):
-        return (torch.arange(F_, device=x.device) < lengths[:, None])[:, None, None]
-    starts = F_ * torch.arange(B, device=x.device)
-    return F.pad(torch.stack((starts, starts + lengths), 1).flatten(), (0, 1), value=B * F_).int()
+    if not has_flash_attention(valid.device, dtype):
+        return valid[:, None, None]
+    B, F_ = valid.shape
+    starts = F_ * torch.arange(B, device=valid.device)
+    places = torch.stack((starts, starts + valid.sum(1)), dim=1).flatten()
+    return F.pad(places, (0, 1), value=B * F_).int()
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

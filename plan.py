@@ -148,7 +148,7 @@ def stem_outputs(model: TinyAudio, batch: BatchSize) -> list[tuple[nn.Conv1d, in
 
 def stem_scratch(model: TinyAudio, batch: BatchSize, dtype: torch.dtype) -> int:
     """Bytes that the convolutions have at a time: what one hears, its output, and the norm's input
-    and output. Nothing of it is kept."""
+    and output. Nothing of it is kept. The windows of `devices.convolve_by_product` take no more."""
     most, heard = 0, batch.samples
     for conv, length in stem_outputs(model, batch):
         numbers = length * conv.out_channels

@@ -179,7 +179,7 @@ class HubertEncoder(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor, padded: bool = True) -> Tensor:
         valid = length_mask(lengths, x.shape[1])
         x = x * valid[..., None]  # the positional convolution reaches across the end
-        mask = key_mask(lengths, x) if padded else None
+        mask = key_mask(valid, x.dtype) if padded else None
         x = x + self.pos_conv_embed(x)
         if not self.pre_norm:
             x = self.layer_norm(x)
@@ -584,7 +584,7 @@ class TinyAudio(nn.Module):
         return torch.cat((prefix, audio.to(prefix.dtype), suffix))
 
     def forward(self, batch) -> tuple[Tensor, Tensor]:
-        """A data.Batch -> (loss summed over target tokens, their number).
+        """A data.Batch -> (loss summed over target tokens, their number, known to the CPU).
 
         Targets are the text's tokens and the end token; the logits of all other positions are
         never computed.

@@ -32,12 +32,12 @@ from checkpoints import HubertConfig, Qwen3Config
 from data import Batch, DataConfig, Utterance, pad, plan_batches
 from devices import gradient_scaler, pick_device, set_up_layers, training_dtype
 from plan import PlanConfig, arithmetic
+from pretrain import IGNORE
 from projector import AudioProjector
 from tinyaudio import Hubert, LoraConfig, ModelConfig, Qwen3, TinyAudio, normalise
 from train import Config, TrainConfig, make_optimizer, train_step
 
 TOKENS_PER_SECOND = 3.5  # of text
-IGNORE = -100  # label of positions without a loss, as transformers has it
 WARMUP = 3  # steps before the timed ones of a turn
 WITHOUT_CUDNN = "usual, without cuDNN's attention"  # see devices.py
 

@@ -1,7 +1,5 @@
 """The choices of device and number format, with machines that are not here pretended."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -12,6 +10,7 @@ from devices import (
     convolve_by_fft,
     convolve_by_product,
     gradient_scaler,
+    has_flash_attention,
     inference_dtype,
     key_mask,
     pick_device,
@@ -92,16 +91,7 @@ def test_no_attention_plans_anew_for_every_shape():
     assert not torch.backends.cuda.cudnn_sdp_enabled()
 
 
-LENGTHS = torch.tensor([5, 9, 1, 9])
-
-
-def as_on(capability, monkeypatch, dtype=torch.bfloat16) -> torch.Tensor:
-    """`key_mask` for rows of 9 frames on such a GPU."""
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: True)
-    return key_mask(LENGTHS, SimpleNamespace(
-        shape=(4, 9, 32), is_cuda=True, dtype=dtype, device=torch.device("cpu"),
-    ))  # fmt: skip
+VALID = torch.arange(9) < torch.tensor([5, 9, 1, 9])[:, None]
 
 
 def test_attention_without_a_mask_is_that_with_one(monkeypatch):
@@ -116,17 +106,27 @@ def test_attention_without_a_mask_is_that_with_one(monkeypatch):
 
     monkeypatch.setattr(devices, "varlen_attn", kernel)
     q, k, v = torch.randn(3, 4, 2, 9, 16)
-    mask = key_mask(LENGTHS, q[:, 0])
-    valid = mask[:, 0, 0]
-    assert valid.sum(1).tolist() == LENGTHS.tolist()
-    fast = attend(q, k, v, as_on((8, 0), monkeypatch)).transpose(1, 2)[valid]
-    torch.testing.assert_close(fast, attend(q, k, v, mask).transpose(1, 2)[valid])
+    masked = attend(q, k, v, key_mask(VALID, q.dtype)).transpose(1, 2)[VALID]
+    monkeypatch.setattr(devices, "has_flash_attention", lambda device, dtype: True)
+    fast = attend(q, k, v, key_mask(VALID, q.dtype)).transpose(1, 2)[VALID]
+    torch.testing.assert_close(fast, masked)
 
 
-def test_older_gpus_and_float32_take_the_mask(monkeypatch):
-    mask = key_mask(LENGTHS, torch.zeros(4, 9, 32))
-    assert torch.equal(as_on((7, 5), monkeypatch), mask)
-    assert torch.equal(as_on((9, 0), monkeypatch, torch.float32), mask)
+@pytest.mark.parametrize(
+    ("device", "capability", "dtype", "built", "expected"),
+    [
+        ("cuda", (8, 0), torch.bfloat16, True, True),
+        ("cuda", (9, 0), torch.float16, True, True),
+        ("cuda", (7, 5), torch.float16, True, False),
+        ("cuda", (9, 0), torch.float32, True, False),
+        ("cuda", (9, 0), torch.bfloat16, False, False),
+        ("cpu", None, torch.bfloat16, True, False),
+    ],
+)
+def test_where_there_is_flash_attention(device, capability, dtype, built, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: built)
+    assert has_flash_attention(torch.device(device), dtype) == expected
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -135,13 +135,13 @@ def test_a_gpu_computes_what_a_cpu_does():
     torch.manual_seed(0)
     q, k, v = torch.randn(3, 4, 16, 9, 80)
     stem, positional = torch.nn.Conv1d(8, 16, 3, 2), torch.nn.Conv1d(8, 16, 16, groups=4, padding=8)
-    x, valid = torch.randn(4, 8, 50), (torch.arange(9) < LENGTHS[:, None])[:, None, :, None]
+    x = torch.randn(4, 8, 50)
     results = []
     for device, dtype in (("cpu", torch.float32), ("cuda", torch.bfloat16)):
         moved = [t.to(device, dtype).detach().requires_grad_() for t in (q, k, v, x)]
-        mask = key_mask(LENGTHS.to(device), moved[0][:, 0])
+        mask = key_mask(VALID.to(device), dtype)
         assert (mask.dtype == torch.bool) == (device == "cpu")
-        y = attend(*moved[:3], mask) * valid.to(device)
+        y = attend(*moved[:3], mask) * VALID[:, None, :, None].to(device)
         convolved = [convolve(conv.to(device, dtype), moved[3]) for conv in (stem, positional)]
         loss = sum(t.float().square().sum() for t in (y, *convolved))
         found = [y, *convolved, *torch.autograd.grad(loss, moved)]

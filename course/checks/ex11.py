@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course.checking import equal, generator, replacing
+from pretrain import IGNORE
 from tinyaudio import DEFAULT_MODEL, TinyAudio
 
 NAME = "splice"
-IGNORE = -100  # label of positions without a loss, as F.cross_entropy has it
 SPLICE, FORWARD = TinyAudio.splice, TinyAudio.forward  # the repository's own, whatever is installed
 
 
