@@ -221,9 +221,9 @@ def plan_batches(
     kept: list[tuple[Utterance, float]], batch_seconds: float, rng: random.Random
 ) -> list[list[Utterance]]:
     """Utterances and their seconds, sorted by length with some noise, cut to batches, shuffled."""
-    # The noise gives every epoch other neighbours at little padding: 10 % of the length, half a
-    # second at most.
-    order = sorted(kept, key=lambda pair: pair[1] + min(0.1 * pair[1], 0.5) * rng.uniform(-1, 1))
+    # A tenth of a second (of the length, if that is less) gives every epoch other neighbours, and
+    # hardly more padding.
+    order = sorted(kept, key=lambda pair: pair[1] + 0.1 * min(1, pair[1]) * rng.uniform(-1, 1))
     batches: list[list[Utterance]] = []
     longest = 0.0
     for utterance, seconds in order:
