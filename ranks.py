@@ -16,7 +16,7 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 RANKS = int(os.environ.get("WORLD_SIZE", 1))
 RANK = int(os.environ.get("RANK", 0))
@@ -81,14 +81,14 @@ def total(*numbers: float) -> list[float]:
     return sums.tolist()
 
 
-def add_gradients(parameters: list[nn.Parameter]) -> None:
-    """Every gradient becomes its sum over all ranks, in one exchange."""
+def add_up(tensors: list[Tensor]) -> None:
+    """Each becomes its sum over all ranks, in one exchange."""
     if RANKS > 1:
-        flat = torch.cat([p.grad.flatten() for p in parameters])
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
         together(dist.all_reduce, flat)
-        sums = flat.split([p.numel() for p in parameters])
-        for p, gradient in zip(parameters, sums, strict=True):
-            p.grad.copy_(gradient.view_as(p))
+        sums = flat.split([tensor.numel() for tensor in tensors])
+        for tensor, its_sum in zip(tensors, sums, strict=True):
+            tensor.copy_(its_sum.view_as(tensor))
 
 
 def start_alike(parameters: list[nn.Parameter]) -> None:

@@ -241,16 +241,16 @@ def train_step(model, batches, optimizer, scaler, clip: float):
     group, on all ranks, so that two batches are exactly one of twice the size. A step whose
     gradient is not finite changes nothing.
     """
-    losses, tokens = [], 0
+    sums = torch.zeros(2, device=batches[0].waveforms.device)
+    loss_sum, tokens = sums
     for batch in batches:
         torch.manual_seed(batch.seed)  # dropout: the same after a resume, and on any rank
         loss, count = model(batch)
         scaler.scale(loss).backward()
-        losses.append(loss.detach())
-        tokens += count.item()
-    (tokens,) = ranks.total(tokens)
+        loss_sum += loss.detach()
+        tokens += count
     parameters = [p for p in model.parameters() if p.grad is not None]
-    ranks.add_gradients(parameters)
+    ranks.add_up([sums, *(p.grad for p in parameters)])
     scaler.unscale_(optimizer)
     for p in parameters:
         p.grad /= tokens
@@ -263,8 +263,7 @@ def train_step(model, batches, optimizer, scaler, clip: float):
         scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad()
-    (loss_sum,) = ranks.total(sum(loss.item() for loss in losses))
-    return loss_sum / tokens, norm, norms
+    return (loss_sum / tokens).item(), norm, norms
 
 
 def gradient_norm(part: torch.nn.Module) -> torch.Tensor:
