@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from multiprocessing import resource_tracker
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -172,27 +173,38 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """Every (key, tensor) of a checkpoint, one at a time: safetensors, shards, or .bin files."""
-    files = sorted(folder.glob("model*.safetensors"))  # other tensors may lie beside the model
-    for file in files:
-        with safe_open(file, "pt") as shard:
-            keys = list(shard.keys())
-        for key in keys:
-            # Opened anew for each key: an open file keeps every page it read in memory.
-            with safe_open(file, "pt") as shard:
-                yield key, shard.get_tensor(key)
-    if files:
-        return
-    files = sorted(folder.glob("pytorch_model*.bin"))
+    """Every (key, tensor) of a checkpoint, one at a time: safetensors, shards, or .bin files.
+
+    Raises FileNotFoundError, or ValueError where a file is cut short or holds more than tensors.
+    """
+    safetensors = sorted(folder.glob("model*.safetensors"))  # others may lie beside the model
+    files = safetensors or sorted(folder.glob("pytorch_model*.bin"))
     if not files:
         raise FileNotFoundError(f"{folder}: holds no model*.safetensors and no pytorch_model.bin")
     for file in files:
         try:
-            state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # written before PyTorch 1.6: not a zip file, cannot be mapped
-            state = torch.load(file, map_location="cpu", weights_only=True)
-        for key in list(state):
-            yield key, state.pop(key)
+            yield from read_shard(file) if safetensors else read_bin(file)
+        except (SafetensorError, UnpicklingError, EOFError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            raise ValueError(f"{file}: cut short, or not only tensors ({reason})") from None
+
+
+def read_shard(file: Path) -> Iterator[tuple[str, Tensor]]:
+    with safe_open(file, "pt") as shard:
+        keys = list(shard.keys())
+    for key in keys:
+        # Opened anew for each key: an open file keeps every page it read in memory.
+        with safe_open(file, "pt") as shard:
+            yield key, shard.get_tensor(key)
+
+
+def read_bin(file: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError:  # written before PyTorch 1.6: not a zip file, cannot be mapped
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    for key in list(state):
+        yield key, state.pop(key)
 
 
 def load_weights(model: nn.Module, folder: Path, rename: Callable, dtype, device) -> nn.Module:
@@ -202,12 +214,9 @@ def load_weights(model: nn.Module, folder: Path, rename: Callable, dtype, device
     Raises ValueError that lists every missing, unexpected or mis-shaped key.
     """
     state = {}
-    try:
-        for key, tensor in read_tensors(folder):
-            if (name := rename(key)) is not None:
-                state[name] = tensor.to(device, dtype, copy=True)  # a copy: it may be replaced
-    except SafetensorError as error:
-        raise ValueError(f"{folder}: a weights file is cut short or damaged ({error})") from None
+    for key, tensor in read_tensors(folder):
+        if (name := rename(key)) is not None:
+            state[name] = tensor.to(device, dtype, copy=True)  # a copy: it may be replaced
     fuse_weight_norm(state)
     try:
         model.load_state_dict(state, strict=True, assign=True)

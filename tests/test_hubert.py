@@ -1,7 +1,6 @@
 """The encoder against transformers' HuBERT and wav2vec 2.0, and against itself alone."""
 
 import json
-import pickle
 
 import pytest
 import torch
@@ -243,5 +242,19 @@ def test_bin_runs_no_code(tmp_path):
     make(tmp_path, **BASE)
     (tmp_path / "model.safetensors").unlink()
     torch.save({"weight": print}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin: .*not only tensors"):
+        Hubert.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "bin", "legacy bin"])
+def test_a_file_that_was_cut_short_is_named(tmp_path, form):
+    make(tmp_path, **BASE)
+    path = tmp_path / "model.safetensors"
+    if form != "safetensors":
+        state = load_file(path)
+        path.unlink()
+        path = tmp_path / "pytorch_model.bin"
+        torch.save(state, path, _use_new_zipfile_serialization=form == "bin")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=f"{path.name}: cut short"):
         Hubert.from_pretrained(tmp_path)
