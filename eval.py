@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from audio import SAMPLE_RATE
-from configs import positive
+from configs import plain_errors, positive
 from ctc import BEAMS, JointTinyAudio
 from data import Problems, Utterance, load_source, normalise_text, write_jsonl
 from tinyaudio import DEFAULT_MODEL, TinyAudio
@@ -186,6 +186,7 @@ def write_results(folder: Path, results: list[dict], summary: dict) -> None:
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description="Score a model on a set of recordings.")
     parser.add_argument("--model", default=str(DEFAULT_MODEL), help="saved model: folder or Hub id")
@@ -201,19 +202,15 @@ def main() -> int:
     warnings.formatwarning = lambda message, *_: f"{message}\n"
     import report  # which imports align from here
 
-    try:
-        if args.compare:
-            print(report.compare(*args.compare))
-            return 0
-        beams = args.beams or (BEAMS if args.ctc else 1)
-        utterances = load_source(args.data)[: args.limit]
-        model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
-        folder = report.results_folder(args)  # before the work: it may be refused
-        results, summary = evaluate(model, utterances, args.normalizer, beams)
-        write_results(folder, results, summary | {"model": args.model, "data": args.data})
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if args.compare:
+        print(report.compare(*args.compare))
+        return 0
+    beams = args.beams or (BEAMS if args.ctc else 1)
+    utterances = load_source(args.data)[: args.limit]
+    model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
+    folder = report.results_folder(args)  # before the work: it may be refused
+    results, summary = evaluate(model, utterances, args.normalizer, beams)
+    write_results(folder, results, summary | {"model": args.model, "data": args.data})
     print(report.evaluation_report(results, summary))
     print(f"\n{folder / 'results.jsonl'} and summary.json written")
     return 0

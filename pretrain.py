@@ -31,12 +31,12 @@ from torch import Tensor, nn
 from audio import SAMPLE_RATE
 from augment import Augment, AugmentConfig
 from checkpoints import (
-    fuse_weight_norm,
+    load_weights,
     optimizer_tensors,
     read_safetensors,
-    read_tensors,
     restore_optimizer,
 )
+from configs import plain_errors
 from ctc import HubertCTC
 from data import Batches, DataConfig, load_source, load_sources, normalise_text
 from devices import pick_device
@@ -99,10 +99,8 @@ def hubert_ctc(folder: Path | None = None) -> HubertCTC:
     initialise(model)
     model.masked_spec_embed = nn.Parameter(torch.rand(HUBERT.hidden_size))
     if folder is not None:
-        state = {k.removeprefix("hubert."): tensor.float() for k, tensor in read_tensors(folder)}
-        fuse_weight_norm(state)
-        model.load_state_dict(state)
-    return model
+        load_weights(model, folder, lambda key: key.removeprefix("hubert."), torch.float32, "cpu")
+    return model.requires_grad_(True).train()
 
 
 SAVE_EVERY = 500  # steps
@@ -452,6 +450,7 @@ def write_json(path: Path, value: dict) -> None:
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="?", choices=("hubert", "qwen3"), help="default: both")
@@ -466,17 +465,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="another for each go")
     parser.add_argument("--out", type=Path, default=Path("runs") / "pair")
     args = parser.parse_args()
-    try:
-        if args.part != "qwen3":
-            train_hubert(
-                args.out / "tiny-hubert", tuple(args.data), tuple(args.noise), tuple(args.dev),
-                args.hubert_steps, args.hubert_lr, args.hubert_init, args.hubert_resume, args.seed,
-            )  # fmt: skip
-        if args.part != "hubert":
-            train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps, args.seed)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if args.part != "qwen3":
+        train_hubert(
+            args.out / "tiny-hubert", tuple(args.data), tuple(args.noise), tuple(args.dev),
+            args.hubert_steps, args.hubert_lr, args.hubert_init, args.hubert_resume, args.seed,
+        )  # fmt: skip
+    if args.part != "hubert":
+        train_qwen3(args.out / "tiny-qwen3", args.qwen3_steps, args.seed)
     return 0
 
 

@@ -782,6 +782,7 @@ def saved_config(folder: Path) -> ModelConfig:
 DEFAULT_MODEL = Path(__file__).parent / "models" / "tiny-audio"
 
 
+@configs.plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description="Transcribe audio files, or what you say.")
     parser.add_argument("audio", nargs="*", help="WAV, FLAC, OGG or MP3 files")
@@ -795,27 +796,23 @@ def main() -> int:
         parser.error("expected audio files, or --mic")
     warnings.formatwarning = lambda message, *_: f"{message}\n"
     failed = False
-    try:
-        from ctc import BEAMS, JointTinyAudio  # which stands on this file
+    from ctc import BEAMS, JointTinyAudio  # which stands on this file
 
-        beams = args.beams or (BEAMS if args.ctc else 1)
-        model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
-        for source in microphone() if args.mic else args.audio:
-            try:
-                audio = load_audio(source)
-            except (OSError, ValueError) as error:
-                print(error, file=sys.stderr)
-                failed = True
-                continue
-            print("" if args.mic else f"{source}: ", end="", flush=True)
-            greedy = beams == 1 and not args.ctc
-            texts = model.stream(audio) if greedy else [model.transcribe(audio, beams)]
-            for text in texts:
-                print(text, end="", flush=True)
-            print()
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    beams = args.beams or (BEAMS if args.ctc else 1)
+    model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
+    for source in microphone() if args.mic else args.audio:
+        try:
+            audio = load_audio(source)
+        except (OSError, ValueError) as error:
+            print(error, file=sys.stderr)
+            failed = True
+            continue
+        print("" if args.mic else f"{source}: ", end="", flush=True)
+        greedy = beams == 1 and not args.ctc
+        texts = model.stream(audio) if greedy else [model.transcribe(audio, beams)]
+        for text in texts:
+            print(text, end="", flush=True)
+        print()
     return int(failed)
 
 

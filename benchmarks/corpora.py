@@ -130,7 +130,8 @@ def main() -> int:
             audio = Path(os.path.relpath(row["audio"], folder)).as_posix()
             row |= {"audio": audio, "duration": seconds}
             splits.setdefault(split_of(args.corpus, row), []).append(row)
-    except (OSError, KeyError, ValueError, AttributeError, soundfile.LibsndfileError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError,
+            soundfile.LibsndfileError) as error:  # fmt: skip
         print(f"{args.download}: not laid out as {args.corpus} is published "
               f"({type(error).__name__}: {error})", file=sys.stderr)  # fmt: skip
         return 1

@@ -17,6 +17,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from audio import SAMPLE_RATE
+from configs import plain_errors, positive, seconds
 from data import Utterance, load_sources, write_jsonl
 
 
@@ -63,26 +64,23 @@ def write_joined(
     return write_jsonl(folder / "manifest.jsonl", rows)
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sources", nargs="+", help="recordings whose speakers are named")
-    parser.add_argument("--count", type=int, default=2000, help="joined recordings")
+    parser.add_argument("--count", type=positive, default=2000, help="joined recordings")
     parser.add_argument("--size", type=int, nargs=2, default=(2, 4), help="utterances in one")
-    parser.add_argument("--seconds", type=float, default=8.0, help="the longest recording")
+    parser.add_argument("--seconds", type=seconds, default=8.0, help="the longest recording")
     parser.add_argument("--out", type=Path, default=Path("runs") / "joined")
     args = parser.parse_args()
     if not 1 <= args.size[0] <= args.size[1]:
         parser.error(f"--size {args.size[0]} {args.size[1]}: expected the fewest, then the most")
-    try:
-        utterances = load_sources(tuple(args.sources))
-        heard = Counter(utterance.speaker for utterance in utterances)
-        utterances = [u for u in utterances if u.speaker and heard[u.speaker] > 1]
-        if not utterances:
-            raise ValueError("no voice that is named has said two utterances: nothing to join")
-        manifest = write_joined(utterances, args.count, args.out, tuple(args.size), args.seconds)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    utterances = load_sources(tuple(args.sources))
+    heard = Counter(utterance.speaker for utterance in utterances)
+    utterances = [u for u in utterances if u.speaker and heard[u.speaker] > 1]
+    if not utterances:
+        raise ValueError("no voice that is named has said two utterances: nothing to join")
+    manifest = write_joined(utterances, args.count, args.out, tuple(args.size), args.seconds)
     print(manifest)
     return 0
 

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not inst
 from benchmarks.shapes import SHAPES
 from benchmarks.train_step import TOKENS_PER_SECOND, build
 from checkpoints import HubertConfig, Qwen3Config
+from configs import plain_errors, seconds
 from plan import PlanConfig, flash_attention, frozen_layer, planned_batch, without_memory
 from tinyaudio import DecoderLayer, HubertLayer, LoraConfig
 
@@ -82,10 +83,11 @@ def attention_under_autocast(q, k, v, *, is_causal=False, **_ignored) -> Tensor:
     return flash_attention(*(t.to(torch.bfloat16) for t in (q, k, v)), is_causal=is_causal)
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default="small", choices=SHAPES)
-    parser.add_argument("--batch-seconds", type=float, default=130.0)
+    parser.add_argument("--batch-seconds", type=seconds, default=130.0)
     args = parser.parse_args()
     from transformers import HubertConfig as UsualHubertConfig
     from transformers import Qwen3Config as UsualQwen3Config

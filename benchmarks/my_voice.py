@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from benchmarks.digits import write_strings
 from benchmarks.runs import run_training, word_errors
+from configs import plain_errors, positive
 from data import Utterance, load_source, write_jsonl
 from tinyaudio import DEFAULT_MODEL
 
@@ -44,36 +45,35 @@ def manifests(
             for name, part in parts.items()]  # fmt: skip
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="data/an4/dev.jsonl", help="JSONL manifest")
     parser.add_argument("--model", default=str(DEFAULT_MODEL))
     parser.add_argument("--adapt", default="configs/my_voice.yaml", help="config of the adaptation")
-    parser.add_argument("--strings", type=int, help="learn from so many strings of the digits")
-    parser.add_argument("--speakers", type=int, help="the first so many only")
+    parser.add_argument("--strings", type=positive, help="learn from so many strings of the digits")
+    parser.add_argument("--speakers", type=positive, help="the first so many only")
     parser.add_argument("--out", type=Path, default=Path("runs") / "my_voice")
     args = parser.parse_args()
-    try:
-        utterances = load_source(args.data)
-        print("| speaker | recordings | WER before | after | others before | after | minutes |")
-        print("|---|---|---|---|---|---|---|")
-        rows = []
-        counts = Counter(u.speaker for u in utterances)
-        speakers = sorted(speaker for speaker, count in counts.items() if count > 1)
-        for speaker in speakers[: args.speakers]:
-            train, *tests = manifests(utterances, speaker, args.strings, args.out)
-            known = len(load_source(str(train)))
-            run, started = args.out / speaker, time.time()
-            values = {"data.train": train, "train.init": args.model, "train.out": run}
-            run_training(args.adapt, *(f"{key}={value}" for key, value in values.items()))
-            minutes = (time.time() - started) / 60
-            rates = [word_errors(model, (test,)) for test in tests for model in (args.model, run)]
-            rows.append(rates)
-            shown = " | ".join(f"{rate:.2%}" for rate in rates)
-            print(f"| {speaker} | {known} | {shown} | {minutes:.1f} |", flush=True)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    utterances = load_source(args.data)
+    counts = Counter(u.speaker for u in utterances)
+    speakers = sorted(speaker for speaker, count in counts.items() if count > 1)
+    if len(counts) < 2 or not speakers:
+        raise ValueError(f"{args.data}: expected two speakers, and one of them with two recordings")
+    print("| speaker | recordings | WER before | after | others before | after | minutes |")
+    print("|---|---|---|---|---|---|---|")
+    rows = []
+    for speaker in speakers[: args.speakers]:
+        train, *tests = manifests(utterances, speaker, args.strings, args.out)
+        known = len(load_source(str(train)))
+        run, started = args.out / speaker, time.time()
+        values = {"data.train": train, "train.init": args.model, "train.out": run}
+        run_training(args.adapt, *(f"{key}={value}" for key, value in values.items()))
+        minutes = (time.time() - started) / 60
+        rates = [word_errors(model, (test,)) for test in tests for model in (args.model, run)]
+        rows.append(rates)
+        shown = " | ".join(f"{rate:.2%}" for rate in rates)
+        print(f"| {speaker} | {known} | {shown} | {minutes:.1f} |", flush=True)
     means = " | ".join(f"{sum(rates) / len(rates):.2%}" for rates in zip(*rows, strict=True))
     print(f"| mean | | {means} | |")
     return 0

@@ -17,6 +17,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from augment import Augment, AugmentConfig
+from configs import plain_errors, positive
 from data import Utterance, load_source
 from eval import TEST_SET, evaluate
 from tinyaudio import DEFAULT_MODEL, TinyAudio
@@ -43,29 +44,26 @@ def with_noise(utterance: Utterance, noises: list[Utterance], snr: float) -> Noi
     return NoisyUtterance(**values, noises=tuple(noises), snr=snr)
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--noise", required=True, help="JSONL manifest of recordings of noise")
     parser.add_argument("--data", default=TEST_SET, help="JSONL manifest or espeak:SPLIT:COUNT")
     parser.add_argument("--model", nargs="+", default=[os.path.relpath(DEFAULT_MODEL)])
     parser.add_argument("--snr", nargs="+", type=float, default=[20, 10, 5, 0], help="dB")
-    parser.add_argument("--limit", type=int, help="score the first so many utterances only")
-    parser.add_argument("--beams", type=int, default=1)
+    parser.add_argument("--limit", type=positive, help="score the first so many utterances only")
+    parser.add_argument("--beams", type=positive, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs") / "noise")
     args = parser.parse_args()
     levels = [CLEAN, *sorted(args.snr, reverse=True)]
     names = ["clean" if snr == CLEAN else f"{snr:g} dB" for snr in levels]
-    try:
-        utterances, noises = load_source(args.data)[: args.limit], load_source(args.noise)
-        rates: dict[str, list[float]] = {}
-        for name in args.model:
-            model, rates[name] = TinyAudio.from_pretrained(name), []
-            for snr in levels:
-                noisy = [with_noise(utterance, noises, snr) for utterance in utterances]
-                rates[name].append(evaluate(model, noisy, "none", args.beams)[1]["raw_wer"])
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    utterances, noises = load_source(args.data)[: args.limit], load_source(args.noise)
+    rates: dict[str, list[float]] = {}
+    for name in args.model:
+        model, rates[name] = TinyAudio.from_pretrained(name), []
+        for snr in levels:
+            noisy = [with_noise(utterance, noises, snr) for utterance in utterances]
+            rates[name].append(evaluate(model, noisy, "none", args.beams)[1]["raw_wer"])
     data = f"the first {args.limit} of {args.data}" if args.limit else args.data
     table = [f"| raw WER on {data} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     table += [f"| {m} | {' | '.join(f'{r:.1%}' for r in row)} |" for m, row in rates.items()]

@@ -21,11 +21,12 @@ from tinyaudio import TinyAudio
 from train import Config
 
 
+@configs.plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--beams", type=int, default=10)
+    parser.add_argument("--seeds", type=configs.positive, default=5)
+    parser.add_argument("--beams", type=configs.positive, default=10)
     parser.add_argument("--ctc", action="store_true", help="the encoder's letters judge the beam")
     parser.add_argument("--out", type=Path, default=Path("runs") / "seeds")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
@@ -36,23 +37,19 @@ def main() -> int:
     if args.ctc:
         searches[f"beam {args.beams} with CTC"] = (args.beams, JointTinyAudio)
     rates: list[list[float]] = []
-    try:
-        cfg = configs.read_config(Config, args.config, args.overrides)
-        if args.ctc:
-            HubertCTC.from_pretrained(cfg.model.encoder)  # raises now, not after the first run
-        print(f"| seed | {' | '.join(searches)} | minutes |")
-        print("|---" * (len(searches) + 2) + "|", flush=True)
-        for seed in range(args.seeds):
-            run, started = args.out / str(seed), time.time()
-            run_training(args.config, *args.overrides, f"train.seed={seed}", f"train.out={run}")
-            minutes = (time.time() - started) / 60
-            found = [word_errors(run, cfg.data.test, *search) for search in searches.values()]
-            rates.append(found)
-            shown = " | ".join(f"{rate:.2%}" for rate in found)
-            print(f"| {seed} | {shown} | {minutes:.1f} |", flush=True)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    cfg = configs.read_config(Config, args.config, args.overrides)
+    if args.ctc:
+        HubertCTC.from_pretrained(cfg.model.encoder)  # raises now, not after the first run
+    print(f"| seed | {' | '.join(searches)} | minutes |")
+    print("|---" * (len(searches) + 2) + "|", flush=True)
+    for seed in range(args.seeds):
+        run, started = args.out / str(seed), time.time()
+        run_training(args.config, *args.overrides, f"train.seed={seed}", f"train.out={run}")
+        minutes = (time.time() - started) / 60
+        found = [word_errors(run, cfg.data.test, *search) for search in searches.values()]
+        rates.append(found)
+        shown = " | ".join(f"{rate:.2%}" for rate in found)
+        print(f"| {seed} | {shown} | {minutes:.1f} |", flush=True)
     for name, figure in (("mean", statistics.mean), ("standard deviation", statistics.stdev)):
         if len(rates) > 1:
             shown = " | ".join(f"{figure(column):.2%}" for column in zip(*rates, strict=True))

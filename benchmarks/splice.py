@@ -24,6 +24,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from audio import SAMPLE_RATE
+from configs import plain_errors, positive
 from ctc import HubertCTC
 from data import Problems, load_source, normalise_text, write_jsonl
 from pretrain import HUBERT, MODELS
@@ -132,29 +133,26 @@ def spliced(
         yield speaker, exchanged
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path, help="recordings whose speakers are named")
-    parser.add_argument("--copies", type=int, default=20, help="of each recording")
+    parser.add_argument("--copies", type=positive, default=20, help="of each recording")
     parser.add_argument("--encoder", type=Path, default=MODELS / "tiny-hubert")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     folder = args.manifest.with_name(f"{args.manifest.stem}-spliced")
     rng, rows = random.Random(args.seed), []
-    try:
-        recordings = cut_all(HubertCTC.from_pretrained(args.encoder), args.manifest)
-        folder.mkdir(exist_ok=True)
-        for speaker, words in spliced(recordings * args.copies, rng):
-            sound, name = join([word.sound for word in words]), f"{len(rows)}.flac"
-            soundfile.write(folder / name, sound.numpy(), SAMPLE_RATE)
-            rows.append({
-                "audio": name, "text": " ".join(word.text for word in words),
-                "duration": len(sound) / SAMPLE_RATE, "speaker": speaker,
-            })  # fmt: skip
-        manifest = write_jsonl(folder / "manifest.jsonl", rows)
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    recordings = cut_all(HubertCTC.from_pretrained(args.encoder), args.manifest)
+    folder.mkdir(exist_ok=True)
+    for speaker, words in spliced(recordings * args.copies, rng):
+        sound, name = join([word.sound for word in words]), f"{len(rows)}.flac"
+        soundfile.write(folder / name, sound.numpy(), SAMPLE_RATE)
+        rows.append({
+            "audio": name, "text": " ".join(word.text for word in words),
+            "duration": len(sound) / SAMPLE_RATE, "speaker": speaker,
+        })  # fmt: skip
+    manifest = write_jsonl(folder / "manifest.jsonl", rows)
     hours = sum(row["duration"] for row in rows) / 3600
     print(f"{manifest}: {len(rows)} recordings, {hours:.2f} h")
     return 0

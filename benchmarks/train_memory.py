@@ -19,6 +19,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
 from benchmarks.shapes import SHAPES
 from benchmarks.train_step import TOKENS_PER_SECOND, Spoken, build, draw_text
+from configs import plain_errors, seconds
 from data import DataConfig, pad
 from devices import gradient_scaler, pick_device, set_up_layers, training_dtype
 from plan import PlanConfig, memory
@@ -34,11 +35,12 @@ def peak_on_cpu(run: Callable) -> int:
     return max(itertools.accumulate(change for _, change in sorted(changes)))
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default="small", choices=SHAPES)
-    parser.add_argument("--batch-seconds", type=float, default=60.0)
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each utterance")
+    parser.add_argument("--batch-seconds", type=seconds, default=60.0)
+    parser.add_argument("--seconds", type=seconds, default=10.0, help="of each utterance")
     parser.add_argument("--recompute", action="store_true", help="see train.recompute")
     parser.add_argument("--compile", action="store_true", help="see train.compile")
     parser.add_argument("--precision", default="auto")
@@ -51,6 +53,8 @@ def main() -> int:
     set_up_layers(model.layers, args.compile, args.recompute)
     optimizer = make_optimizer(model, TrainConfig())
     rng, rows = random.Random(0), round(args.batch_seconds / args.seconds)
+    if not rows:
+        parser.error(f"--batch-seconds {args.batch_seconds} holds no utterance of {args.seconds}")
     vocabulary = SHAPES[args.shapes][1]["vocab_size"]
     texts = [draw_text(args.seconds, vocabulary, rng) for _ in range(rows)]
     waveforms = [Spoken(str(i), "", "", seconds=args.seconds).waveform() for i in range(rows)]

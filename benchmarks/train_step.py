@@ -5,9 +5,9 @@
 Usual: transformers' HubertModel and Qwen3ForCausalLM with peft, SDPA, autocast, random batches
 padded to their longest, logits at every position; on a GPU also without cuDNN's attention. Ours:
 batches of like length, logits at target positions. Both have the same weights, drawn at random, and
-draw from the same utterances, whose lengths are like LoquaciousSet's: 2 to 25 s, about 9 s on
-average. A batch too large for the GPU is divided, and gradients add up. Of a GPU's memory, what a
-step takes beside the weights is shown. Needs tests/requirements.txt.
+draw from the same `--buffer` utterances, whose lengths are like LoquaciousSet's: 2 to 25 s, about
+9 s on average. A batch too large for the GPU is divided, and gradients add up. Of a GPU's memory,
+what a step takes beside the weights is shown. Needs tests/requirements.txt.
 """
 
 import argparse
@@ -197,12 +197,14 @@ class Clock:
     peak: int = 0  # bytes on a GPU, beside those that were there before
 
 
+@configs.plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", default="small", choices=SHAPES)
     parser.add_argument("--steps", type=configs.positive, default=4, help="timed steps in a turn")
     parser.add_argument("--turns", type=configs.positive, default=2, help="of all, one by one")
-    parser.add_argument("--batch-seconds", type=float, default=60.0)
+    parser.add_argument("--batch-seconds", type=configs.seconds, default=60.0)
+    parser.add_argument("--buffer", type=configs.positive, default=2000, help="see data.buffer")
     parser.add_argument("--recompute", action="store_true", help="ours; see train.recompute")
     parser.add_argument("--compile", action="store_true", help="ours; see train.compile")
     parser.add_argument("--precision", default="auto")
@@ -216,7 +218,7 @@ def main() -> int:
     ours = build(args.shapes, device, dtype)
     set_up_layers(ours.layers, args.compile, args.recompute)
     usual = Usual(ours, args.shapes, device, dtype).train()
-    pairs = draw_utterances(2000, SHAPES[args.shapes][1]["vocab_size"], rng)
+    pairs = draw_utterances(args.buffer, SHAPES[args.shapes][1]["vocab_size"], rng)
     batches = {
         "ours": itertools.cycle(plan_batches(pairs, args.batch_seconds, rng)),
         "usual": itertools.cycle(random_batches(pairs, args.batch_seconds, rng)),

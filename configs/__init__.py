@@ -1,11 +1,17 @@
-"""Reads this folder's YAML files into frozen dataclasses: every key known, every type checked."""
+"""Reads this folder's YAML files into frozen dataclasses: every key known, every type checked.
+
+And what every command does with what it is given.
+"""
 
 import argparse
 import dataclasses
 import difflib
+import functools
 import math
+import sys
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -97,11 +103,33 @@ def at_least(lowest: int, section: str, config, *names: str) -> None:
             raise ValueError(f"{section}.{name}={value}: expected at least {lowest}")
 
 
+def plain_errors(main: Callable[[], int | None]) -> Callable[[], int | None]:
+    """A command whose OSError or ValueError is one sentence on stderr, and exit status 1."""
+
+    @functools.wraps(main)
+    def plainly() -> int | None:
+        try:
+            return main()
+        except (OSError, ValueError) as error:
+            print(error, file=sys.stderr)
+            return 1
+
+    return plainly
+
+
 def positive(text: str) -> int:
     """For argparse: a number from 1 on."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a number from 1 on")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """For argparse: a time greater than 0."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: expected seconds, more than 0")
+    return value
 
 
 def where(node: yaml.Node, source: str) -> str:

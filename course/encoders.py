@@ -4,8 +4,10 @@ python -m course.encoders
 """
 
 import json
+import sys
 
 from benchmarks.shapes import HUBERT_LARGE, HUBERT_XLARGE
+from configs import plain_errors
 from course.shapes import FOLDER, plan, write_shapes
 from pretrain import MODELS
 
@@ -20,6 +22,7 @@ ENCODERS = {
 }  # fmt: skip
 
 
+@plain_errors
 def main() -> None:
     write_shapes()  # the decoder's, and those of the large encoders
     print("encoder         width  layers     frozen       LoRA    projector   a40 run    memory")
@@ -37,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

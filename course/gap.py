@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from configs import plain_errors
 from course.drawing import picture
 from data import load_source, normalise_text, pad
 from tinyaudio import DEFAULT_MODEL, TinyAudio
@@ -79,6 +80,7 @@ def draw(groups: dict[str, Tensor], letters: dict[str, Tensor], path: Path) -> N
 
 
 @torch.no_grad()
+@plain_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=DEFAULT_MODEL, help="folder or Hub id of a saved model")
@@ -111,7 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
+    sys.exit(main())

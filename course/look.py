@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from audio import SAMPLE_RATE, load_audio
+from configs import plain_errors
 from course.drawing import draw_spectrogram, frame_edges, picture
 from course.letters import BLANK, draw_letters, draw_similarity, first_frames, separation
 from ctc import HubertCTC
@@ -81,6 +82,7 @@ def draw_frames(
         rows[-1].set(xlabel="time, s")
 
 
+@plain_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("audio", nargs="?", default="samples/1.wav")
@@ -106,7 +108,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, ValueError) as error:
-        sys.exit(str(error))
+    sys.exit(main())

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from audio import load_audio
+from configs import plain_errors
 from course.checking import check_module, numbers, solution, stub
 from course.conftest import explain
 from tinyaudio import DEFAULT_MODEL, TinyAudio
@@ -18,17 +19,14 @@ def show(number: int, piece, audio) -> str:
         return TinyAudio.from_pretrained(DEFAULT_MODEL, device="cpu").transcribe(audio)
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("exercise", type=int, choices=numbers(), metavar="exercise")
     parser.add_argument("audio", help="a recording")
     args = parser.parse_args()
-    try:
-        audio = load_audio(args.audio)
-        ours = show(args.exercise, check_module(args.exercise).reference, (audio.numpy(), 16_000))
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    audio = load_audio(args.audio)
+    ours = show(args.exercise, check_module(args.exercise).reference, (audio.numpy(), 16_000))
     try:
         yours = show(args.exercise, solution(args.exercise), (audio.numpy(), 16_000))
     except (Exception, SystemExit) as error:  # of whatever kind the student's code raises

@@ -10,6 +10,7 @@ needs where no network is.
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -77,14 +78,16 @@ def projectors(stacks: list[int], widths: list[int]) -> Iterable[str]:
             yield f"{k:5}{hidden:8}{size:14,}{rate:18.1f}{cost}"
 
 
+@configs.plain_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stack", type=int, nargs="+", default=[3, 5, 10], help="values of k")
-    parser.add_argument("--hidden", type=int, nargs="+", default=[2048, 8192], help="widths")
+    several = {"type": configs.positive, "nargs": "+"}
+    parser.add_argument("--stack", **several, default=[3, 5, 10], help="values of k")
+    parser.add_argument("--hidden", **several, default=[2048, 8192], help="widths")
     args = parser.parse_args()
     write_shapes()
     print(*decoders(), "", *projectors(args.stack, args.hidden), sep="\n")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -28,7 +28,8 @@ def run_value(config: str, settings: list[str], run: Path) -> tuple[str, list[di
 
     A run that fails has no figures: the row gives the reason.
     """
-    shutil.rmtree(run, ignore_errors=True)
+    if (run / "metrics.jsonl").is_file():  # an earlier sweep's; anything else stays
+        shutil.rmtree(run)
     started = time.monotonic()
     try:
         run_training(config, *settings, f"train.out={run}")
@@ -60,6 +61,7 @@ def draw(key: str, curves: dict[str, list[dict]], path: Path) -> None:
         right.figure.legend(title=key, loc="outside right center")
 
 
+@configs.plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", required=True)
@@ -73,20 +75,16 @@ def main() -> int:
         parser.error("expected a key and its values, such as train.lr_lora 2e-4 2e-3")
     key, *values = varied
     curves = {}
-    try:
-        # A value that is wrong is told before the first run, not after it.
-        cfgs = [configs.read_config(Config, args.config, [*shared, f"{key}={v}"]) for v in values]
-        shared += [f"data.test={json.dumps(cfgs[0].data.dev)}", "train.beams=1"]
-        print(f"| {key} | dev WER | dev loss | decoder moved | trained | minutes |")
-        print("|---|---|---|---|---|---|", flush=True)
-        for number, value in enumerate(values):
-            settings = [*shared, f"{key}={value}"]
-            figures, rows = run_value(args.config, settings, args.out / str(number))
-            print(f"| {value} | {figures} |", flush=True)
-            curves |= {value: rows} if rows else {}
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    # A value that is wrong is told before the first run, not after it.
+    cfgs = [configs.read_config(Config, args.config, [*shared, f"{key}={v}"]) for v in values]
+    shared += [f"data.test={json.dumps(cfgs[0].data.dev)}", "train.beams=1"]
+    print(f"| {key} | dev WER | dev loss | decoder moved | trained | minutes |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for number, value in enumerate(values):
+        settings = [*shared, f"{key}={value}"]
+        figures, rows = run_value(args.config, settings, args.out / str(number))
+        print(f"| {value} | {figures} |", flush=True)
+        curves |= {value: rows} if rows else {}
     if curves:
         draw(key, curves, args.picture or args.out / "curves.png")
     return 0

@@ -7,6 +7,7 @@ name the units of frames that are hidden from it. Shape letters: see tinyaudio.p
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audio import SAMPLE_RATE, load_audio
+from configs import plain_errors, positive
 from course.clusters import Clusters, Task, without_learning
 from course.drawing import GUESSES, draw_accuracy, draw_units
 from data import Batches, DataConfig, load_source, pad
@@ -84,15 +86,17 @@ def train(model: MaskedPredictor, clusters: Clusters, stream, steps: int, dev: l
     return points
 
 
+@plain_errors
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="espeak:train:7500", help="a manifest, or espeak:...")
     parser.add_argument("--dev", default="espeak:dev:60", help="what the accuracy is measured on")
-    parser.add_argument("--units", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=1800)
+    parser.add_argument("--units", type=positive, default=32)
+    parser.add_argument("--steps", type=positive, default=1800)
     parser.add_argument("--audio", default="samples/1.wav", help="the recording in units.png")
     parser.add_argument("--out", type=Path, default=Path("runs/units"), help="the pictures' folder")
     args = parser.parse_args()
+    waveform = load_audio(args.audio)  # before the work: it may not be there
     torch.manual_seed(0)
     model = MaskedPredictor(args.units)
     clusters, cfg = Clusters(model.hubert), DataConfig(batch_seconds=16.0)
@@ -108,7 +112,6 @@ def main() -> None:
         print(f"  {what:44}{found[name].mean():6.1%}")
     print(f"  {f'always the most frequent of {args.units} units':44}{chance:6.1%}")
     print(f"visible ones, by the model{found['visible'].mean():26.1%}")
-    waveform = load_audio(args.audio)
     torch.manual_seed(1)  # what of it is hidden
     task = clusters.task(pad([waveform], [""]))
     guess = model(task).argmax(-1)
@@ -117,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,6 +18,7 @@ from huggingface_hub import hf_hub_download, metadata_load
 # The model's code is one folder up in the repository, in code/ in a Space.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "code"))
+from configs import plain_errors
 from tinyaudio import DEFAULT_MODEL, TinyAudio, load_audio
 
 HERE = Path(__file__).resolve().parent
@@ -95,20 +96,17 @@ def facts(name: str) -> str:
     )
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     named = metadata_load(HERE / "README.md")["models"][0] if SPACE else str(DEFAULT_MODEL)
     parser.add_argument("--model", default=named, help="folder or Hub id of a saved model")
     parser.add_argument("--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", 7860)))
     args = parser.parse_args()
-    try:
-        blocks = page(args.model)
-        blocks.queue(max_size=20).launch(
-            server_port=args.port, css=CSS, theme=gr.themes.Soft(), allowed_paths=[str(SAMPLES)]
-        )
-    except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    blocks = page(args.model)
+    blocks.queue(max_size=20).launch(
+        server_port=args.port, css=CSS, theme=gr.themes.Soft(), allowed_paths=[str(SAMPLES)]
+    )
     return 0
 
 

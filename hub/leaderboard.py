@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the repository is not installed
+from configs import plain_errors
 from data import Utterance
 from eval import score, summarise, text_normaliser
 from hub.card import table, test_sets
@@ -35,10 +36,9 @@ def add_entry(model: Path, repo: str) -> str:
     ValueError where training.json, summary.json or results.jsonl is missing or false."""
     if "/" not in repo:
         raise ValueError(f"{repo}: expected you/my-model")
-    training, summary = (
-        json.loads((model / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("training", "summary")
-    )
+    sizes = "parameters_trained", "parameters_frozen"
+    training = read_json(model / "training.json", *sizes, "device")
+    summary = read_json(model / "summary.json", "data", "normalizer", "beams", *FIGURES)
     sets = test_sets(summary)
     if len(sets) > 1 or Path(sets[0]).is_absolute():
         return f"no entry for the leaderboard: nobody else can run eval.py on {' + '.join(sets)}"
@@ -57,8 +57,7 @@ def add_entry(model: Path, repo: str) -> str:
     entry = {
         "model": repo, "test_set": sets[0], "normalizer": summary["normalizer"],
         "beams": summary["beams"], **{key: summary[key] for key in FIGURES},
-        "parameters_trained": training["parameters_trained"],
-        "parameters_frozen": training["parameters_frozen"],
+        **{key: training[key] for key in sizes},
         "hardware": training.get("hardware", training["device"]),
         "command": f"python eval.py --model {repo} --data {sets[0]}{options}",
         "results": results.resolve().relative_to(ROOT).as_posix(),
@@ -71,6 +70,14 @@ def add_entry(model: Path, repo: str) -> str:
         path.unlink()
         raise
     return f"{path.relative_to(ROOT)} written; LEADERBOARD.md says how to be listed"
+
+
+def read_json(path: Path, *keys: str) -> dict:
+    """What a JSON file holds. Raises ValueError where a key is missing."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if lacking := [key for key in keys if key not in values]:
+        raise ValueError(f"{path}: has no {', '.join(lacking)}")
+    return values
 
 
 def check(path: Path) -> tuple[dict, list[str]]:
@@ -128,6 +135,7 @@ def page() -> str:
     return text
 
 
+@plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--add", type=Path, metavar="MODEL", help="folder of a scored model")
@@ -135,13 +143,9 @@ def main() -> int:
     args = parser.parse_args()
     if bool(args.add) != bool(args.repo):
         parser.error("--add and --repo go together")
-    try:
-        if args.add:
-            print(add_entry(args.add, args.repo))
-        (ROOT / "LEADERBOARD.md").write_text(page(), encoding="utf-8")
-    except (OSError, ValueError, KeyError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if args.add:
+        print(add_entry(args.add, args.repo))
+    (ROOT / "LEADERBOARD.md").write_text(page(), encoding="utf-8")
     print("LEADERBOARD.md written")
     return 0
 
