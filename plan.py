@@ -197,9 +197,10 @@ def memory(model: TinyAudio, cfg) -> dict[str, float]:
     }
 
 
-def arithmetic(model: TinyAudio, cfg) -> float:
+def arithmetic(model: TinyAudio, cfg, heard: bool = True) -> float:
     """Floating-point operations of one optimizer step: two for each weight and position forwards,
-    as many backwards for the input, as many again for a trained weight or to recompute."""
+    as many backwards for the input, as many again for a trained weight or to recompute. Without
+    `heard` the encoder's outputs come out of a cache."""
     encoder, decoder, again = model.encoder.cfg, model.decoder.cfg, int(cfg.train.recompute)
     b = planned_batch(model, cfg.data.batch_seconds, cfg.plan.utterance_seconds, cfg.plan)
 
@@ -228,7 +229,8 @@ def arithmetic(model: TinyAudio, cfg) -> float:
         encoding += hear + 2 * attend + again * (hear - hear_last + attend)
     decoding = 2 * write + 3 * attend_causally + 3 * choose
     decoding += again * (write - write_last + attend_causally)
-    return cfg.train.accumulate * b.rows * (stem + encoding + 3 * project + decoding)
+    hearing = (stem + encoding) * heard
+    return cfg.train.accumulate * b.rows * (hearing + 3 * project + decoding)
 
 
 def forecast(model: TinyAudio, cfg) -> str:
@@ -249,6 +251,8 @@ def forecast(model: TinyAudio, cfg) -> str:
         frames = model.encoder.frame_length(3600 * SAMPLE_RATE)
         size = 2 * frames * model.encoder.cfg.hidden_size / 1e9
         lines.append(f"encoder cache: {size:.2f} GB for each hour of different recordings")
+        rest = arithmetic(model, cfg, heard=False) / 1e12
+        lines.append(f"{rest:.3g} TFLOP a step from the second epoch on, out of the cache")
     if cfg.plan.tflops:
         rate = cfg.plan.tflops * 1e12 * cfg.plan.utilisation
         wall = cfg.train.steps * operations / rate / 3600

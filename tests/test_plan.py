@@ -21,6 +21,7 @@ from benchmarks.shapes import HUBERT_LARGE, HUBERT_XLARGE, QWEN3_0_6B, QWEN3_8B
 from checkpoints import HubertConfig, Qwen3Config
 from data import DataConfig, pad
 from devices import set_up_layers, training_dtype
+from features import cache_encoder
 from plan import (
     PlanConfig,
     activations,
@@ -118,6 +119,17 @@ def test_arithmetic_is_what_pytorch_counts(shape, again):
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(batch)[0].backward()
     assert arithmetic(model, cfg) == pytest.approx(counter.get_total_flops(), rel=0.05)
+
+
+def test_arithmetic_out_of_the_cache_is_what_pytorch_counts(tmp_path):
+    model, batch, cfg = model_and_batch("none in the encoder")
+    cache_encoder(model, tmp_path)
+    model(batch)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(batch)[0].backward()
+    rest = arithmetic(model, cfg, heard=False)
+    assert rest == pytest.approx(counter.get_total_flops(), rel=0.05)
+    assert rest < 0.9 * arithmetic(model, cfg)
 
 
 def test_how_layers_run_changes_no_text(monkeypatch):
