@@ -160,6 +160,8 @@ def set_up_layers(layers: list[nn.Module], compile: bool, recompute: bool) -> No
         # Its commands for a CPU do not quote paths (torch 2.11).
         folder = Path(torch.__file__).parent
         raise ValueError(f"train.compile: not from a path with a space, {folder}")
+    if compile:  # by layer, padding, gradient, and one row or several: eight are too few
+        torch._dynamo.config.recompile_limit = 16
     for layer in layers:
         if compile:
             compiled = torch.compile(layer.forward, dynamic=True)

@@ -180,9 +180,9 @@ def memory(model: TinyAudio, cfg) -> dict[str, float]:
     needed = []
     for each in lengths:
         batch = planned_batch(model, seconds, max(1.0, each), cfg.plan)
-        # Of a chunk: the logits, in float32 too, their logarithms, and both gradients.
-        chunk = min(LOSS_CHUNK, batch.rows * batch.targets) * model.decoder.cfg.vocab_size
-        loss = chunk * (12 + 2 * dtype.itemsize)
+        # Log-probabilities; and of a chunk their gradient, and the logits' in float32 and dtype.
+        targets, V = batch.rows * batch.targets, model.decoder.cfg.vocab_size
+        loss = V * (4 * targets + min(LOSS_CHUNK, targets) * (8 + dtype.itemsize))
         stem = stem_scratch(model, batch, dtype)
         kept = activations(model, batch, cfg, dtype)
         needed.append(max(kept + loss, stem, convolution_scratch(model, batch, cfg.plan.device)))
@@ -227,7 +227,7 @@ def arithmetic(model: TinyAudio, cfg, heard: bool = True) -> float:
     encoding = hear + attend
     if model.cfg.encoder_lora.r:
         encoding += hear + 2 * attend + again * (hear - hear_last + attend)
-    decoding = 2 * write + 3 * attend_causally + 3 * choose
+    decoding = 2 * write + 3 * attend_causally + 2 * choose
     decoding += again * (write - write_last + attend_causally)
     hearing = (stem + encoding) * heard
     return cfg.train.accumulate * b.rows * (hearing + 3 * project + decoding)

@@ -150,7 +150,8 @@ def train(cfg: Config, resume: bool) -> int:
     progress = Progress()
     if resume:
         load_checkpoint(run, model, optimizer, progress)
-        scaler.load_state_dict(progress.scaler)
+        if progress.scaler:  # empty where nothing was scaled: the run may have been bf16's
+            scaler.load_state_dict(progress.scaler)
     print(report.parameter_table(model))
     hours = f"{batches.seconds / 3600:.1f} h of" if batches.seconds else "streamed"
     print(f"{hours} speech on {device}, frozen weights {dtype}")
@@ -241,7 +242,7 @@ def train_step(model, batches, optimizer, scaler, clip: float):
     group, on all ranks, so that two batches are exactly one of twice the size. A step whose
     gradient is not finite changes nothing.
     """
-    sums = torch.zeros(2, device=batches[0].waveforms.device)
+    sums = torch.zeros(2, device=next(model.parameters()).device)
     loss_sum, tokens = sums
     for batch in batches:
         torch.manual_seed(batch.seed)  # dropout: the same after a resume, and on any rank
@@ -255,15 +256,15 @@ def train_step(model, batches, optimizer, scaler, clip: float):
     for p in parameters:
         p.grad /= tokens
     norms = {f"grad_norm_{name}": gradient_norm(part) for name, part in model.named_children()}
-    # Only now read a number: till it is there, the CPU gives the GPU nothing more to do.
-    norms = {name: norm.item() for name, norm in norms.items()}
+    # Only now read numbers: till they are there, the CPU gives the GPU nothing more to do.
+    loss, norms = (loss_sum / tokens).item(), {name: x.item() for name, x in norms.items()}
     norm = math.hypot(*norms.values())
     torch.nn.utils.clip_grads_with_norm_(parameters, clip or math.inf, torch.tensor(norm))
     if math.isfinite(norm):
         scaler.step(optimizer)
     scaler.update()
     optimizer.zero_grad()
-    return (loss_sum / tokens).item(), norm, norms
+    return loss, norm, norms
 
 
 def gradient_norm(part: torch.nn.Module) -> torch.Tensor:
@@ -305,7 +306,7 @@ def evaluate_dev(model: TinyAudio, dev: list, cfg: DataConfig) -> dict:
     """Loss per target token and WER, words as they stand, on the dev utterances."""
     model.eval()
     total = tokens = 0.0
-    for batch, _ in Batches(dev, cfg, seed=0).loader(epoch=0):
+    for batch, _ in Batches(dev, replace(cfg, workers=0), seed=0).loader(epoch=0):
         if batch is not None:
             loss, count = model(batch.to(model.device))
             total, tokens = total + loss.item(), tokens + count.item()
