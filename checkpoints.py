@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -258,8 +259,8 @@ def open_run(run: Path, resume: bool) -> None:
     Raises ValueError where an unfinished run is in the way, FileNotFoundError where there is none
     to resume.
     """
-    if resume and not saved_checkpoints(run):
-        raise FileNotFoundError(f"{run}/checkpoints: no checkpoint to resume from")
+    if resume and not run.is_dir():
+        raise FileNotFoundError(f"{run}: no run to resume")
     run.mkdir(parents=True, exist_ok=True)
     if not resume and (run / "checkpoints").exists() and not (run / "training.json").exists():
         raise ValueError(f"{run}: holds an unfinished run; add --resume, or remove the folder")
@@ -370,8 +371,14 @@ def saved_checkpoints(run: Path) -> list[Path]:
 
 
 def load_checkpoint(run: Path, model, optimizer, progress: Progress) -> None:
-    """Put everything `save_checkpoint` wrote back. Raises ValueError where it does not fit."""
-    last = saved_checkpoints(run)[-1]
+    """Put back what `save_checkpoint` wrote, if there is any: a run may die before its first.
+
+    Raises ValueError where it does not fit.
+    """
+    if not (saved := saved_checkpoints(run)):
+        print(f"{run}: no checkpoint yet; from the beginning", file=sys.stderr)
+        return
+    last = saved[-1]
     values = json.loads((last / "progress.json").read_text())
     if values.keys() != asdict(progress).keys():
         raise ValueError(f"{last}: was written by another version; start the run anew")

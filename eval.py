@@ -114,10 +114,10 @@ def evaluate(
     """
     results, problems, normalise = [], Problems(), text_normaliser(normalizer)
     started = time.perf_counter()
-    # Short groups: the bar moves, and a like length wastes no padding.
-    order = sorted(utterances, key=lambda u: u.duration or 0)
+    # By length, or the size of what is encoded: neighbours end alike. In groups: the bar moves.
+    order = sorted(utterances, key=lambda u: u.duration or len(u.audio))
     with tqdm(total=len(order), desc="eval", unit="utt", leave=False) as bar:
-        for group in (order[i : i + 16] for i in range(0, len(order), 16)):
+        for group in (order[i : i + 64] for i in range(0, len(order), 64)):
             readable = []
             for utterance in group:
                 try:

@@ -1,12 +1,13 @@
 """Speech in parquet files, streamed by row groups: the datasets of the Hugging Face Hub.
 
 `hf://datasets/speechbrain/LoquaciousSet/medium/train*.parquet` names one wherever a manifest can
-stand, `folder/*.parquet` the same on disk; `...parquet[:300]` is its first 300 rows. The columns
-are found by name: those of LoquaciousSet, LibriSpeech and others that hold encoded audio and text.
+stand, `folder/*.parquet` the same on disk; `...parquet[:300]` is 300 rows of it, as many from the
+start of each file: LoquaciousSet's files are of one source each. The columns are found by name:
+those of LoquaciousSet, LibriSpeech and others that hold encoded audio and text.
 
 A stream holds two buffers of rows for each data worker: the one at hand, and the next, which is
 read meanwhile. huggingface_hub asks again after a broken connection, 429 or 500, for some seconds;
-here outages of up to eight minutes are waited out.
+here outages of up to two hours are waited out: to wait costs no more than to have ended.
 """
 
 import random
@@ -44,8 +45,8 @@ NAMES = {  # of a column, as datasets call it
     "id": ("id", "ID", "utterance_id"),
     "speaker": ("speaker_id", "spk_id", "client_id"),
 }
-INTERLEAVED = 8  # files read in turns: neighbours in a file are often of one speaker
-WAITS = (5, 15, 45, 120, 300)  # seconds before another attempt
+INTERLEAVED = 64  # files read in turns: a file is often of one source, its rows of one speaker
+WAITS = (5, 15, 45, 120, 300, *[600] * 11)  # seconds before another attempt
 BARREN = 20  # batches in a row without anything usable, and a stream is given up
 
 
@@ -159,16 +160,17 @@ class ParquetFile:
 
 
 def read_parquet(source: str, cache: bool = False) -> list[Utterance]:
-    """All utterances of a source, or its first, with their encoded audio in memory."""
+    """All utterances of a source, or with [:N] so many, with their encoded audio in memory."""
     pattern, _, limit = source.removesuffix("]").partition("[:")
-    utterances: list[Utterance] = []
-    for url in list_files(pattern):
-        file = ParquetFile(url, cache)
-        for group in range(file.file.num_row_groups):
-            if limit and len(utterances) >= int(limit):
-                return utterances[: int(limit)]
-            utterances += file.read(group)
-    return utterances[: int(limit)] if limit else utterances
+    utterances, urls = [], list_files(pattern)
+    for number, url in enumerate(urls, 1):
+        due = int(limit or sys.maxsize) * number // len(urls)  # after this file
+        file = ParquetFile(url, cache) if len(utterances) < due else None
+        for group in range(file.file.num_row_groups if file else 0):
+            if len(utterances) < due:
+                utterances += file.read(group)
+        del utterances[due:]
+    return utterances
 
 
 @dataclass(frozen=True)

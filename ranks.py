@@ -38,10 +38,10 @@ def join(device: str) -> None:
                     "there; say train.device=cuda, and --nproc-per-node as many"
                 )
             torch.cuda.set_device(own)
-        dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timedelta(minutes=15))
+        dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timedelta(hours=3))
         # Rank 0 may have to make a corpus, or to wait for a network, while the others wait for it.
         global PATIENT
-        PATIENT = dist.new_group(backend="gloo", timeout=timedelta(hours=2))
+        PATIENT = dist.new_group(backend="gloo", timeout=timedelta(hours=3))
         atexit.register(leave)
 
 

@@ -1,11 +1,15 @@
 """Error rates against jiwer and by hand, the bootstrap interval, results files, the report."""
 
+import io
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from conftest import ROOT, requires, run_script
 
 from data import Utterance, load_source
@@ -15,6 +19,7 @@ from eval import (
     cer,
     edit_distance,
     errors,
+    evaluate,
     score,
     summarise,
     text_normaliser,
@@ -189,6 +194,28 @@ def test_alignment_is_shown_word_under_word():
         "    REF turn on  the light",
         "    HYP turn *** the LIGHTS",
     ]
+
+
+def test_utterances_of_like_length_are_transcribed_together():
+    """Of known length, or encoded in memory as parquet files hold them: a long one keeps no short
+    ones waiting."""
+
+    class Recorder:
+        def transcribe(self, audio, beams):
+            groups.append([len(waveform) for waveform in audio])
+            return [""] * len(audio)
+
+    rng, groups, known, encoded = random.Random(0), [], [], []
+    for i in range(70):
+        seconds, file = rng.uniform(0.1, 2.0), io.BytesIO()
+        soundfile.write(file, np.zeros(int(seconds * 16_000)), 16_000, format="WAV")
+        known.append(Utterance(str(i), file.getvalue(), "yes", duration=seconds))
+        encoded.append(replace(known[-1], duration=None))
+    for utterances in (known, encoded):
+        groups.clear()
+        evaluate(Recorder(), utterances, "none")
+        lengths = [length for group in groups for length in group]
+        assert len(groups) == 2 and len(lengths) == 70 and lengths == sorted(lengths)
 
 
 def test_script_scores_a_manifest(tmp_path, tiny_audio):

@@ -85,6 +85,16 @@ def test_layouts_of_the_hub(layout, tmp_path):
     assert [u.id for u in few] == [f"utt{i}" for i in range(6)]
 
 
+@pytest.mark.parametrize(
+    ("limit", "rows"),
+    [(2, [10, 20]), (7, [0, 1, 10, 11, 20, 21, 22]), (30, [*range(30)]), (99, [*range(30)])],
+)
+def test_a_limited_source_takes_as_many_rows_of_each_file(local, limit, rows):
+    """Fails if dev is the first source alone of a dataset whose files have one each."""
+    found = [u.text.lower() for u in load_source(f"{local}[:{limit}]")]
+    assert found == [f"utterance {i}" for i in rows]
+
+
 @pytest.mark.parametrize("buffer", [5, 100])
 def test_an_epoch_holds_every_row_once_and_is_shuffled(local, buffer):
     cfg = DataConfig(train=(local,), batch_seconds=3, buffer=buffer)

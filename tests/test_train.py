@@ -262,9 +262,16 @@ def test_a_run_ends_with_its_wer_and_five_transcripts(whole):
 
 
 def test_resume_without_a_checkpoint(corpus, tmp_path):
+    """A run that is not there is an error; one that ended before its first checkpoint begins."""
     done = train(write_config(tmp_path, corpus), "--resume")
     assert done.returncode == 1
-    assert done.stderr == f"{tmp_path}/run/checkpoints: no checkpoint to resume from\n"
+    assert done.stderr == f"{tmp_path}/run: no run to resume\n"
+    (tmp_path / "run").mkdir()
+    done = train(write_config(tmp_path, corpus), "--resume", "train.steps=1")
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path}/run: no checkpoint yet; from the beginning" in done.stderr
+    done = train(write_config(tmp_path, corpus), "--resume", "train.precision=fp16")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
