@@ -114,8 +114,10 @@ def evaluate(
     """
     results, problems, normalise = [], Problems(), text_normaliser(normalizer)
     started = time.perf_counter()
-    # By length, or the size of what is encoded: neighbours end alike. In groups: the bar moves.
-    order = sorted(utterances, key=lambda u: u.duration or len(u.audio))
+    # By length, or by the size of an encoded file: neighbours end alike. In groups: the bar moves.
+    order = sorted(
+        utterances, key=lambda u: u.duration or len(u.audio) * isinstance(u.audio, bytes)
+    )
     with tqdm(total=len(order), desc="eval", unit="utt", leave=False) as bar:
         for group in (order[i : i + 64] for i in range(0, len(order), 64)):
             readable = []

@@ -165,8 +165,10 @@ def read_parquet(source: str, cache: bool = False) -> list[Utterance]:
     utterances, urls = [], list_files(pattern)
     for number, url in enumerate(urls, 1):
         due = int(limit or sys.maxsize) * number // len(urls)  # after this file
-        file = ParquetFile(url, cache) if len(utterances) < due else None
-        for group in range(file.file.num_row_groups if file else 0):
+        if len(utterances) >= due:
+            continue
+        file = ParquetFile(url, cache)
+        for group in range(file.file.num_row_groups):
             if len(utterances) < due:
                 utterances += file.read(group)
         del utterances[due:]
