@@ -25,8 +25,10 @@ def test_gap_finds_audio_as_far_away_as_random_and_trained_audio_nearer(tmp_path
 def test_shapes_counts_what_the_readme_says(tmp_path):
     done = run_module("course.shapes", "--stack", 5, "--hidden", 8192, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    (peak,) = re.findall(r"in all +([\d.]+) GB\n", (ROOT / "README.md").read_text())
-    cost = f"21.9 h +{float(peak):.1f} GB"
+    page = (ROOT / "README.md").read_text()
+    (peak,) = re.findall(r"in all +([\d.]+) GB\n", page)
+    (hours,) = re.findall(r"TFLOP/s: ([\d.]+) h, ", page)
+    cost = f"{hours} h +{float(peak):.1f} GB"
     large = "qwen3-8b +8,190,735,360 +622,329,856 +147,456 +589,824"
     assert re.search(f"{large} +{cost}", done.stdout)
     assert re.search(f"5 +8192 +138,422,528 +10.0 +{cost}", done.stdout)
