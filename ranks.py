@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 RANKS = int(os.environ.get("WORLD_SIZE", 1))
 RANK = int(os.environ.get("RANK", 0))
-PATIENT = None  # the group of all ranks in which one may wait long for another
 
 
 def join(device: str) -> None:
@@ -38,10 +37,8 @@ def join(device: str) -> None:
                     "there; say train.device=cuda, and --nproc-per-node as many"
                 )
             torch.cuda.set_device(own)
+        # One may have to make a corpus, or to wait for a network, while the others wait for it.
         dist.init_process_group("nccl" if on_gpus else "gloo", timeout=timedelta(hours=3))
-        # Rank 0 may have to make a corpus, or to wait for a network, while the others wait for it.
-        global PATIENT
-        PATIENT = dist.new_group(backend="gloo", timeout=timedelta(hours=3))
         atexit.register(leave)
 
 
@@ -57,10 +54,10 @@ def leave() -> None:
 def in_turn() -> Iterator[None]:
     """Rank 0 first, the others when it is through: they find the files that it has made."""
     if RANK > 0:
-        together(dist.barrier, PATIENT)
+        together(dist.barrier)
     yield
     if RANK == 0:
-        together(dist.barrier, PATIENT)
+        together(dist.barrier)
 
 
 def together(operation, *arguments) -> None:
