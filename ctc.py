@@ -114,11 +114,11 @@ class JointTinyAudio(TinyAudio):
         if beams < 2:
             raise ValueError("with CTC one beam leaves nothing to choose among: ask for more")
         texts, eos = [], self.decoder.cfg.eos_token_ids
-        for piece, prompt in zip(pieces, self.prompts(pieces), strict=True):
-            limit = max_new_tokens or self.token_limit(piece)
-            found = n_best(self.decoder, prompt[None], beams, limit, eos)
-            written = [self.finish(ids) for ids, _ in found]
-            decoder = torch.tensor([score for _, score in found])
+        limits = [max_new_tokens or self.token_limit(piece) for piece in pieces]
+        found = n_best(self.decoder, *self.prompts(pieces), beams, limits, eos)
+        for piece, hypotheses in zip(pieces, found, strict=True):
+            written = [self.finish(ids) for ids, _ in hypotheses]
+            decoder = torch.tensor([score for _, score in hypotheses])
             joint = (1 - WEIGHT) * decoder + WEIGHT * self.ctc.score(piece, written)
             texts.append(written[joint.argmax()])
         return texts

@@ -639,24 +639,23 @@ class TinyAudio(nn.Module):
     def token_limit(self, piece: Tensor) -> int:
         return 8 + int(len(piece) / SAMPLE_RATE * self.cfg.tokens_per_second)
 
-    def prompts(self, pieces: list[Tensor]) -> list[Tensor]:
-        """Waveforms [(T,), ...] -> the decoder's prompt for each, [(S, D), ...]."""
+    def prompts(self, pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Waveforms [(T,), ...] -> the decoder's prompts (B, S, D), padded on the left so that
+        every row's next token stands in the same column, and where they are valid (B, S)."""
         lengths = torch.tensor([len(p) for p in pieces], device=self.device)
         waveforms = nn.utils.rnn.pad_sequence(pieces, batch_first=True).to(self.device)
-        return [self.splice(tokens) for tokens in self.encode(waveforms, lengths)]
+        rows = [self.splice(tokens) for tokens in self.encode(waveforms, lengths)]
+        embeds = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_side="left")
+        lengths = torch.tensor([len(row) for row in rows], device=self.device)
+        return embeds, length_mask(lengths, embeds.shape[1]).flip(1)
 
     def transcribe_pieces(self, pieces: list[Tensor], beams: int, max_new_tokens) -> list[str]:
         """Waveforms [(T,), ...], each at most piece_seconds long -> their texts."""
-        eos, prompts = self.decoder.cfg.eos_token_ids, self.prompts(pieces)
+        eos, (embeds, mask) = self.decoder.cfg.eos_token_ids, self.prompts(pieces)
         limits = [max_new_tokens or self.token_limit(piece) for piece in pieces]
         if beams > 1:
-            found = [beam_search(self.decoder, prompt[None], beams, limit, eos)
-                     for prompt, limit in zip(prompts, limits, strict=True)]  # fmt: skip
+            found = beam_search(self.decoder, embeds, mask, beams, limits, eos)
         else:
-            # Padded on the left: every row's next token then stands in the same column.
-            embeds = nn.utils.rnn.pad_sequence(prompts, batch_first=True, padding_side="left")
-            lengths = torch.tensor([len(p) for p in prompts], device=self.device)
-            mask = length_mask(lengths, embeds.shape[1]).flip(1)
             steps = self.decoder.steps(embeds, max(limits), eos, mask, stop=is_looping)
             found = torch.stack(list(steps), dim=1).tolist()
         return [self.finish(ids[:limit]) for ids, limit in zip(found, limits, strict=True)]
@@ -679,8 +678,8 @@ class TinyAudio(nn.Module):
         eos, started = self.decoder.cfg.eos_token_ids, False
         for piece in self.pieces(audio):
             ids, shown = [], ""
-            prompt = self.prompts([piece])[0][None]
-            for token in self.decoder.steps(prompt, self.token_limit(piece), eos, stop=is_looping):
+            prompt, limit = self.prompts([piece])[0], self.token_limit(piece)
+            for token in self.decoder.steps(prompt, limit, eos, stop=is_looping):
                 ids.append(token.item())
                 # What may turn out to be a loop waits, and half a multi-byte character (U+FFFD).
                 text = self.finish(ids[: len(ids) - repeated(ids)])

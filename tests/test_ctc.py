@@ -84,8 +84,8 @@ def test_the_beam_is_judged_by_both(joint, sample):
     """Fails if one of the two has no say, the weights are exchanged, or LoRA is in the encoder."""
     waveform = load_audio(SAMPLES / sample)
     (piece,) = joint.pieces(waveform)
-    found = n_best(joint.decoder, joint.prompts([piece])[0][None], 6, 60,
-                   joint.decoder.cfg.eos_token_ids)  # fmt: skip
+    eos = joint.decoder.cfg.eos_token_ids
+    (found,) = n_best(joint.decoder, *joint.prompts([piece]), 6, [60], eos)
     letters, judged = HubertCTC.from_pretrained(ENCODER), {}
     for ids, total in found:
         text = joint.finish(ids)

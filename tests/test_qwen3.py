@@ -190,6 +190,11 @@ def test_generation_ends(tmp_path):
     assert torch.stack(list(steps), 1).tolist() == [row[:3] for row in free]
 
 
+def whole(ours, ids):
+    """Embeddings of prompts without padding, and their mask."""
+    return ours.embed(ids), torch.ones(ids.shape, dtype=torch.bool)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_one_beam_is_greedy(tmp_path, seed):
     """Fails if a search that keeps one hypothesis finds another than the greedy one."""
@@ -198,7 +203,7 @@ def test_one_beam_is_greedy(tmp_path, seed):
     free = ours.generate(prompt, 8)[0].tolist()
     for eos in ((), *itertools.combinations(range(8), 2)):
         end = next((i for i, t in enumerate(free) if t in eos), 8)
-        assert beam_search(ours, ours.embed(prompt), 1, 8, eos) == free[:end]
+        assert beam_search(ours, *whole(ours, prompt), 1, [8], eos) == [free[:end]]
 
 
 @pytest.mark.parametrize("beams", [1, 2, 3])
@@ -207,7 +212,7 @@ def test_beam_search_where_ends_lead(tmp_path, beams):
     ours, _ = both(tmp_path)
     prompt = tokens(1, 5)
     eos = ours.logits(ours(input_ids=prompt)[0, -1]).topk(2 * beams).indices.tolist()
-    assert beam_search(ours, ours.embed(prompt), beams, 6, tuple(eos)) == []
+    assert beam_search(ours, *whole(ours, prompt), beams, [6], tuple(eos)) == [[]]
 
 
 @pytest.mark.parametrize("eos", [(0,), (0, 3), ()])
@@ -233,9 +238,9 @@ def test_many_beams_find_the_best(tmp_path, seed, eos):
         return [t for t in ids if t not in eos]
 
     ranked = sorted(totals, key=lambda ids: -totals[ids] / len(ids))
-    search = (ours, ours.embed(prompt), V**horizon, horizon, eos)
-    assert beam_search(*search) == ended(ranked[0])
-    found = n_best(*search)
+    search = (ours, *whole(ours, prompt), V**horizon, [horizon], eos)
+    assert beam_search(*search) == [ended(ranked[0])]
+    (found,) = n_best(*search)
     if eos:
         assert [ids for ids, _ in found] == [ended(ids) for ids in ranked]
         assert [total for _, total in found] == pytest.approx([totals[ids] for ids in ranked])
@@ -300,3 +305,27 @@ def test_untied_model_needs_its_head(tmp_path):
     edit_config(tmp_path, tie_word_embeddings=False)
     with pytest.raises(ValueError, match=r"lm_head\.weight"):
         Qwen3.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("only_best", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_prompts_are_searched_together_as_alone(tmp_path, seed, only_best):
+    """Fails if one prompt's search sees another's padding, rows, beams, limit or end."""
+    ours, _ = both(tmp_path, seed=seed, vocab_size=12)
+    ids, mask = left_padded(3, 9, 1, 6)
+    ids, limits = ids % 12, [9, 4, 12, 7]
+    eos = (ids[0, -1].item(), 5)
+
+    def search(rows):
+        some, own = mask[rows], [limits[row] for row in rows]
+        first = int(some.any(0).int().argmax())  # alone a prompt has no padding
+        embeds = ours.embed(ids[rows])[:, first:]
+        return n_best(ours, embeds, some[:, first:], 3, own, eos, only_best)
+
+    together, alone = search([0, 1, 2, 3]), [search([row])[0] for row in range(4)]
+    assert [[ids for ids, _ in found] for found in together] == [
+        [ids for ids, _ in found] for found in alone
+    ]
+    for some, same in zip(together, alone, strict=True):
+        assert [total for _, total in some] == pytest.approx([total for _, total in same], 1e-4)
+    assert len({len(found[0][0]) for found in together}) > 1  # they did not end at the same time
