@@ -111,6 +111,23 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     return y.unflatten(0, (-1, F_)).transpose(1, 2)
 
 
+def attend_grouped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+    """Grouped-query attention (Ainslie et al. 2023): queries (B, H, S, D), of which H / K heads in
+    a row share one of keys and values (B, K, T, D) -> (B, H, S, D).
+
+    `mask` (B, 1, S, T) is True where a query may look; without one, at all or, `causal`, at no
+    later position.
+    """
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+    # On CUDA no fused kernel takes a mask and shared keys, and the one that is left copies the keys
+    # for every query head (torch 2.11). One after the other, heads that share are as one head.
+    shared = q.shape[1] // k.shape[1]
+    q, mask = q.unflatten(1, (-1, shared)).flatten(2, 3), mask.repeat(1, 1, shared, 1)
+    y = F.scaled_dot_product_attention(q, k, v, mask)
+    return y.unflatten(2, (shared, -1)).flatten(1, 2)
+
+
 def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
     """`conv(x)`, (B, C, T) -> (B, C', T').
 

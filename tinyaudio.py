@@ -35,7 +35,7 @@ from checkpoints import (
     read_safetensors,
     save_tensors,
 )
-from devices import attend, convolve, inference_dtype, key_mask, pick_device
+from devices import attend, attend_grouped, convolve, inference_dtype, key_mask, pick_device
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
 from tokenizer import Tokenizer, is_looping, loop_start, repeated
@@ -325,7 +325,7 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.append(self.index, k, v)
         causal = mask is None and (cache is None or S > 1)  # a lone new position sees all of it
-        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=True)
+        y = attend_grouped(q, k, v, mask, causal)
         return self.o_proj(y.transpose(1, 2).reshape(B, S, -1))
 
 

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import devices
 from devices import (
     attend,
+    attend_grouped,
     convolve,
     convolve_by_fft,
     convolve_by_product,
@@ -127,6 +129,29 @@ def test_where_there_is_flash_attention(device, capability, dtype, built, expect
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: built)
     assert has_flash_attention(torch.device(device), dtype) == expected
+
+
+@pytest.mark.parametrize("B, H, K, S, T", [(3, 6, 2, 1, 7), (2, 4, 4, 5, 5), (2, 8, 1, 3, 6)])
+def test_grouped_attention_with_a_mask(B, H, K, S, T):
+    """Fails if a query head sees another's keys or another query's mask."""
+    q, k, v = torch.randn(B, H, S, 16), *torch.randn(2, B, K, T, 16)
+    mask = torch.rand(B, 1, S, T) < 0.5
+    mask[..., 0] = True
+    copied = (t.repeat_interleave(H // K, dim=1) for t in (k, v))
+    expected = torch.nn.functional.scaled_dot_product_attention(q, *copied, mask)
+    torch.testing.assert_close(attend_grouped(q, k, v, mask, causal=False), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_fused_kernels_take_grouped_attention():
+    """As in decoding and in training; without one, this raises RuntimeError."""
+    q, k, v = torch.randn(2, 8, 5, 128), *torch.randn(2, 2, 2, 9, 128)
+    q, k, v = (t.to("cuda", torch.bfloat16) for t in (q, k, v))
+    mask = torch.ones(2, 1, 5, 9, dtype=torch.bool, device="cuda")
+    fused = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+    with sdpa_kernel(fused):
+        attend_grouped(q, k, v, mask, causal=False)
+        attend_grouped(q, k[:, :, :5], v[:, :, :5], None, causal=True)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

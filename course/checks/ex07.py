@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from unittest import mock
 
 import torch
-import torch.nn.functional as F
 
 import tinyaudio
 from course.checking import equal, generator
+from devices import attend_grouped
 
 NAME = "causal_attention"
 
@@ -17,9 +16,7 @@ NAME = "causal_attention"
 def reference(q, k, v):
     B, _, S, _ = q.shape
     mask = tinyaudio.Qwen3.attention_mask(torch.ones(B, k.shape[2], dtype=torch.bool), S)
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=mask is None and S > 1, enable_gqa=True
-    )
+    return attend_grouped(q, k, v, mask, causal=mask is None and S > 1)
 
 
 @contextmanager
@@ -28,20 +25,11 @@ def installed(piece) -> Iterator[None]:
 
     Of one piece of audio nothing is padded.
     """
-    own = tinyaudio.Attention.forward
 
-    def attend(q, k, v, attn_mask, **settings):
-        if attn_mask is not None:
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask, **settings)
-        return piece(q, k, v)
+    def attend(q, k, v, mask, causal):
+        return piece(q, k, v) if mask is None else attend_grouped(q, k, v, mask, causal)
 
-    functions = SimpleNamespace(scaled_dot_product_attention=attend)
-
-    def forward(self, *args):
-        with mock.patch.object(tinyaudio, "F", functions):
-            return own(self, *args)
-
-    with mock.patch.object(tinyaudio.Attention, "forward", forward):
+    with mock.patch.object(tinyaudio, "attend_grouped", attend):
         yield
 
 
