@@ -15,6 +15,15 @@ MIN_RATE, MAX_RATE = 4_000, 384_000  # of recordings, in samples per second
 SILENT = 1e-5  # standard deviation of digital silence, full scale being 1
 
 
+def open_audio(source) -> soundfile.SoundFile:
+    """A path, bytes or a file object. Raises RuntimeError for what is not audio, and where the
+    header does not say how long it is, as in a FLAC written to a pipe."""
+    file = soundfile.SoundFile(io.BytesIO(source) if isinstance(source, bytes) else source)
+    if file.frames == 2**63 - 1:
+        raise RuntimeError("its header does not say how long it is; encode it again")
+    return file
+
+
 def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None) -> Tensor:
     """Decode, mix to mono and resample to a float32 waveform (T,).
 
@@ -37,9 +46,7 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
         raise FileNotFoundError(f"{source}: {what}")
     else:
         try:
-            with soundfile.SoundFile(
-                io.BytesIO(source) if isinstance(source, bytes) else source
-            ) as file:
+            with open_audio(source) as file:
                 rate = file.samplerate
                 if file.frames < int(offset * rate):
                     raise ValueError(f"{name}: ends before {offset} s")

@@ -3,6 +3,7 @@
 Beside the path from waveform to text: called when a model is loaded, and when a run saves itself.
 """
 
+import filecmp
 import json
 import math
 import multiprocessing
@@ -12,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from multiprocessing import resource_tracker
 from pathlib import Path
 from pickle import UnpicklingError
@@ -50,6 +51,7 @@ class HubertConfig:
         require(config, source, model_type=("hubert", "wav2vec2"), hidden_act=("gelu", None),
                 feat_extract_activation=("gelu", None), conv_pos_batch_norm=(False, None),
                 add_adapter=(False, None))  # fmt: skip
+        require_keys(config, source, *(f.name for f in fields(cls) if f.default is MISSING))
         names = {f.name for f in fields(cls)}
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
         return cls(**{k: v for k, v in values.items() if k in names})
@@ -80,6 +82,8 @@ class Qwen3Config:
         """Raises ValueError for another architecture, or for a variant computed differently."""
         require(config, source, model_type=("qwen3", "qwen2", "llama"), hidden_act=("silu", None),
                 use_sliding_window=(False, None), mlp_bias=(False, None))  # fmt: skip
+        require_keys(config, source, "hidden_size", "num_hidden_layers", "num_attention_heads",
+                     "intermediate_size", "vocab_size")  # fmt: skip
         kind, heads = config["model_type"], config["num_attention_heads"]
         # transformers 5 writes rope_parameters; older files hold rope_theta and rope_scaling.
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
@@ -114,40 +118,37 @@ def require(config: dict, source, **allowed: tuple) -> None:
             raise ValueError(f"{source}: {key} is {config.get(key)!r}; supported: {known}")
 
 
+def require_keys(config: dict, source, *keys: str) -> None:
+    """Raises ValueError where some are missing."""
+    if missing := [key for key in keys if key not in config]:
+        raise ValueError(f"{source}: does not say {', '.join(missing)}")
+
+
 def checkpoint_folder(id_or_dir: str | Path, weights: bool = True) -> Path:
     """The local folder of a checkpoint: `id_or_dir` itself, or its download from the Hub.
 
-    Without `weights`, only the small files. Raises FileNotFoundError where there is neither.
+    An id may name a revision, `owner/name@revision`: a commit, a tag, or `refs/pr/1`, where the
+    Hub's converter has put safetensors that main lacks. Without `weights`, only the small files.
+    Raises FileNotFoundError where there is neither.
     """
     if Path(id_or_dir).is_dir():
         return Path(id_or_dir)
     if str(id_or_dir).startswith((".", "/", "~")):
         raise FileNotFoundError(f"{id_or_dir}: no such folder")
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RevisionNotFoundError,
-    )
 
+    repo, _, revision = str(id_or_dir).partition("@")
     small = ["*.json", "*tokenizer.model"]  # the star: in a folder that came along, too
 
-    def download(patterns: list[str], revision: str = "main") -> Path:
-        return Path(snapshot_download(str(id_or_dir), revision=revision, allow_patterns=patterns))
+    def download(*patterns: str) -> Path:
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=patterns))
 
     try:
         if not weights:
-            return download(small)
-        # Older repositories hold safetensors only on the pull requests of the Hub's converter.
-        for revision in ("main", "refs/pr/1", "refs/pr/2"):
-            try:
-                folder = download([*small, "*.safetensors"], revision)
-            except (RevisionNotFoundError, LocalEntryNotFoundError):  # the second: not in the cache
-                continue
-            if any(folder.glob("*.safetensors")):
-                return folder
-        return download([*small, "*.bin"])
-    except (HFValidationError, OSError) as error:
+            return download(*small)
+        folder = download(*small, "*.safetensors")
+        return folder if any(folder.glob("*.safetensors")) else download(*small, "*.bin")
+    except Exception as error:  # OSError, or that of the client huggingface_hub happens to use
         reason = str(error).strip().splitlines()[0]
         raise FileNotFoundError(
             f"{id_or_dir}: no such folder, and not to be had from the Hugging Face Hub ({reason})"
@@ -238,6 +239,16 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     unfinished.replace(path)
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a checkpoint of many GB, but for the files that are there already."""
+
+    def copy(file: str, to: str) -> None:
+        if not (os.path.exists(to) and filecmp.cmp(file, to)):
+            shutil.copy2(file, to)
+
+    shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
+
+
 def fuse_weight_norm(state: dict[str, Tensor], prefix: str = "") -> None:
     """Replace g and v of HuBERT's positional convolution by the weight w = g v / |v|.
 
@@ -290,7 +301,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
-ENDING = {signal.SIGINT, signal.SIGTERM}
+ENDING = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
 def catch_signals() -> list[int]:
@@ -305,6 +316,12 @@ def catch_signals() -> list[int]:
     for number in ENDING:
         signal.signal(number, handle)
     return caught
+
+
+def release_signals() -> None:
+    """Ctrl-C and SIGTERM end the process at once again."""
+    for number, usual in ENDING.items():
+        signal.signal(number, usual)
 
 
 @contextmanager
@@ -327,7 +344,7 @@ def spare(_worker: int) -> None:
     From its first moment on it has held these signals; now it leaves the group."""
     if hasattr(os, "setpgrp"):  # not on Windows
         os.setpgrp()
-        while signal.sigpending() & ENDING:  # sent to the group while the worker was in it
+        while signal.sigpending() & ENDING.keys():  # sent to the group while the worker was in it
             signal.sigwait(ENDING)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
@@ -358,6 +375,9 @@ def save_checkpoint(run: Path, model, optimizer, progress: Progress) -> None:
     model.save_trained(unfinished)
     save_tensors(optimizer_tensors(optimizer), unfinished / "optimizer.safetensors")
     (unfinished / "progress.json").write_text(json.dumps(asdict(progress)))
+    for file in unfinished.rglob("*.*"):  # on the disk, before the last one goes
+        with file.open("rb") as written:
+            os.fsync(written.fileno())
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
     for other in folder.parent.glob("step-*"):

@@ -58,7 +58,7 @@ class HubertCTC(Hubert):
     def log_probs(self, waveform: Tensor) -> Tensor:
         """Waveform (T,) -> log-probabilities of the letters in each frame (F, V)."""
         waveforms = waveform.to(self.lm_head.weight.device)[None]
-        lengths = torch.tensor([len(waveform)], device=waveforms.device)
+        lengths = torch.tensor([len(waveform)])
         hidden, _ = self(normalise(waveforms, lengths), lengths)
         return self.lm_head(hidden[0]).float().log_softmax(-1)
 

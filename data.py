@@ -6,23 +6,22 @@ files, on disk or on the Hub (parquet.py). `SOURCE*3` is heard three times an ep
 augment.py varies it anew.
 """
 
-import io
 import json
 import random
 import re
 import sys
 import unicodedata
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import soundfile
 import torch
 from torch import Tensor
 
-from audio import SAMPLE_RATE, SILENT, load_audio
+from audio import SAMPLE_RATE, SILENT, load_audio, open_audio
 from checkpoints import signals_held, spare
 from synthesis import espeak_corpus
 
@@ -75,6 +74,7 @@ class Utterance:
 class Batch:
     """Waveforms (B, T) padded with zeros on the right, their lengths (B,) in samples, the texts.
 
+    Lengths stay on the CPU: to read a number from a GPU is to wait for all that it has to do.
     A training step draws what it drops of the batch from `seed`.
     """
 
@@ -88,27 +88,23 @@ class Batch:
         return self.lengths.sum().item() / SAMPLE_RATE
 
     def to(self, device) -> "Batch":
-        waveforms, lengths = (
-            tensor.to(device, non_blocking=True) for tensor in (self.waveforms, self.lengths)
-        )
-        return replace(self, waveforms=waveforms, lengths=lengths)
+        return replace(self, waveforms=self.waveforms.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
         """For the DataLoader: copies to a GPU then overlap with what it computes."""
-        waveforms, lengths = self.waveforms.pin_memory(), self.lengths.pin_memory()
-        return replace(self, waveforms=waveforms, lengths=lengths)
+        return replace(self, waveforms=self.waveforms.pin_memory())
 
 
 def normalise_text(text: str) -> str:
     """The rule for training texts and for `raw_wer`: lower case, no punctuation.
 
     Unicode NFKC; curly apostrophes made straight; letters with their marks, digits and apostrophes
-    inside a word stay; everything else divides words.
+    inside a word stay; soft hyphens, joiners and their like go; everything else divides words.
     """
     text = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'")
-    # \w knows no marks, which are the vowels of Hindi and Thai.
-    inside = (c.isalnum() or c == "'" or unicodedata.category(c)[0] == "M" for c in text)
-    kept = (c if stays else " " for c, stays in zip(text, inside, strict=True))
+    kinds = [(c, unicodedata.category(c)) for c in text]
+    # Letters, numbers and marks, which are the vowels of Hindi and Thai (\w knows no marks).
+    kept = (c if c == "'" or kind[0] in "LNM" else " " for c, kind in kinds if kind != "Cf")
     words = (word.strip("'") for word in "".join(kept).split())
     return " ".join(filter(None, words))
 
@@ -200,10 +196,9 @@ def usable(
         seconds = utterance.duration
         if seconds is None:
             try:
-                audio = utterance.audio
-                info = soundfile.info(io.BytesIO(audio) if isinstance(audio, bytes) else audio)
-                seconds = info.frames / info.samplerate - utterance.offset
-            except (soundfile.LibsndfileError, OSError):
+                with open_audio(utterance.audio) as file:
+                    seconds = file.frames / file.samplerate - utterance.offset
+            except (OSError, RuntimeError):
                 problems["the audio file is missing or cannot be read"] += 1
                 continue
         if seconds < cfg.min_seconds:
@@ -234,6 +229,11 @@ def plan_batches(
         batches[-1].append(utterance)
     rng.shuffle(batches)
     return batches
+
+
+def seeded(batch: Batch | None, seed: int, place) -> Batch | None:
+    """With a seed of the batch's own, whoever trains on it: its place in the data says which."""
+    return batch and replace(batch, seed=zlib.crc32(f"{seed}-{place}".encode()))
 
 
 def vary(augment, seed: int, epoch: int, utterance: Utterance, waveform: Tensor) -> Tensor:
@@ -267,11 +267,14 @@ class Batches:
 
     def stream(self, cursor: dict) -> Iterator[tuple]:
         """Batches without end: (cursor, batch or None, problems). The cursor, {} at the start, is
-        where to continue from: an epoch and the number of its next batch.
+        where to continue from: an epoch and the number of its next batch, of so many.
         Raises ValueError where whole epochs hold nothing that can be read."""
         if cursor and "batch" not in cursor:
             raise ValueError("the checkpoint is of a parquet stream, not of this training data")
         epoch, start = cursor.get("epoch", 0), cursor.get("batch", 0)
+        if start and cursor["of"] != len(self.plan(epoch)):
+            print(f"other batches than before: epoch {epoch} begins anew", file=sys.stderr)
+            start = 0
         # The ranks take turns. The last of a round is rank 0's: where it is, all of them are.
         turn, barren = self.ranks - 1 - self.rank, 0
         while barren <= self.ranks:
@@ -280,7 +283,8 @@ class Batches:
             loader = self.loader(epoch, [plan[number] for number in mine])
             for number, (batch, problems) in zip(mine, loader, strict=True):
                 found = found or batch is not None
-                yield {"epoch": epoch, "batch": number + 1}, batch, problems
+                place = {"epoch": epoch, "batch": number + 1}
+                yield place | {"of": len(plan)}, seeded(batch, self.seed, place), problems
             barren = 0 if found else barren + 1
             turn = (turn - (len(plan) - start)) % self.ranks
             epoch, start = epoch + 1, 0

@@ -68,7 +68,8 @@ class EncoderCache:
         # As many frames as the encoder would have given, so that dropout draws the same.
         frames = self.encoder.frame_length(waveforms.shape[1])
         padded = nn.functional.pad(padded, (0, 0, 0, frames - padded.shape[1]))
-        return padded.to(weight.device, weight.dtype), self.encoder.frame_length(lengths)
+        frames = self.encoder.frame_length(lengths).to(weight.device)
+        return padded.to(weight.device, weight.dtype), frames
 
     def find(self, key: str) -> Tensor:
         """One utterance's frames (F, D)."""

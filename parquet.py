@@ -35,6 +35,7 @@ from data import (
     collate,
     load,
     plan_batches,
+    seeded,
     usable,
     vary,
 )
@@ -206,8 +207,8 @@ class ParquetBatches(torch.utils.data.IterableDataset):
         self.look({source: at_commit(source) for source in dict.fromkeys(sources)})
         self.cfg, self.seed, self.augment, self.problems = cfg, seed, augment, Problems()
         self.rank, self.ranks, self.workers = rank, ranks, max(1, cfg.workers)
-        self.order = (seed, ranks * self.workers, cfg.buffer, cfg.batch_seconds, cfg.min_seconds,
-                      cfg.max_seconds, cfg.wordless)  # fmt: skip
+        self.order = seed, ranks * self.workers, cfg.buffer
+        self.cut_by = [cfg.batch_seconds, cfg.min_seconds, cfg.max_seconds, cfg.wordless]
         self.starts: list[Position] = []
 
     def look(self, commits: dict[str, str]) -> None:
@@ -227,10 +228,14 @@ class ParquetBatches(torch.utils.data.IterableDataset):
             then, now = cursor.get("shards", "none"), self.ranks * self.workers
             raise ValueError(
                 "the checkpoint is of other training data: its rows can be found again only with "
-                "the same files, seed and data settings (buffer too), and as many data workers in "
-                f"all ranks together: {then}, now {now}"
+                "the same files, train.seed and data.buffer, and as many data workers in all "
+                f"ranks together: {then}, now {now}"
             )
         positions = [Position(**position) for position in cursor.get("positions", [])]
+        if cursor and cursor["cut_by"] != self.cut_by:
+            print("other batches than before: the rows in the buffers are heard anew",
+                  file=sys.stderr)  # fmt: skip
+            positions = [replace(position, batch=0) for position in positions]
         positions, turn = positions or [Position()] * self.workers, cursor.get("turn", 0)
         # The loader asks its first worker first: it takes the shard whose turn it is.
         self.starts = positions[turn:] + positions[:turn]
@@ -252,7 +257,8 @@ class ParquetBatches(torch.utils.data.IterableDataset):
                 "epoch": min(place.epoch for place in positions), "turn": turn,
                 "positions": [vars(place) for place in positions], "fingerprint": fingerprint,
                 "shards": self.ranks * self.workers, "commits": self.commits,
-            }, batch, problems  # fmt: skip
+                "cut_by": self.cut_by,
+            }, seeded(batch, self.seed, position), problems  # fmt: skip
 
     def own_cursor(self, cursors: list[dict]) -> dict:
         """As Batches.own_cursor: the shards are dealt anew, to more ranks or fewer. All ranks take

@@ -259,4 +259,6 @@ def forecast(model: TinyAudio, cfg) -> str:
         speed = f"at {cfg.plan.utilisation:.0%} of {cfg.plan.tflops:g} TFLOP/s: {wall:.1f} h"
         cost = f", ${wall * cfg.plan.price:.2f} at ${cfg.plan.price:g} an hour"
         lines.append(speed + (cost if cfg.plan.price else ""))
+        times = cfg.train.steps // cfg.train.eval_every
+        lines.append(f"not counted: the test, and {times} evaluations on data.dev")
     return "\n".join(lines)

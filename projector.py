@@ -59,7 +59,8 @@ class AudioProjector(nn.Module):
 
     def scale_to(self, embeddings: Tensor) -> None:
         """Start at the RMS of the decoder's embeddings (V, D): a 30x mismatch starves training."""
-        nn.init.constant_(self.norm_out.weight, embeddings.float().pow(2).mean().sqrt().item())
+        rms = embeddings.pow(2).mean(dtype=torch.float32).sqrt().item()
+        nn.init.constant_(self.norm_out.weight, rms)
 
     def token_length(self, frames):
         """Audio tokens for a number of encoder frames (int or Tensor)."""

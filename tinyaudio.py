@@ -30,6 +30,7 @@ from checkpoints import (
     HubertConfig,
     Qwen3Config,
     checkpoint_folder,
+    copy_folder,
     load_weights,
     read_config,
     read_safetensors,
@@ -50,6 +51,7 @@ def normalise(x: Tensor, lengths: Tensor, eps: float = 1e-7) -> Tensor:
     Of waveforms (B, T), what Wav2Vec2FeatureExtractor does with `do_normalize`; of features
     (B, C, F), each channel by itself. lengths (B,).
     """
+    lengths = lengths.to(x.device, non_blocking=True)
     count = lengths.view(-1, *(1,) * (x.ndim - 1))  # (B, 1) or (B, 1, 1)
     valid = torch.arange(x.shape[-1], device=x.device) < count
     mean = (x * valid).sum(-1, keepdim=True) / count
@@ -210,10 +212,11 @@ class Hubert(nn.Module):
         is too short for a single frame (400 samples with the published stems).
         """
         if lengths is None:
-            lengths = torch.full((len(waveforms),), waveforms.shape[1], device=waveforms.device)
+            lengths = torch.full((len(waveforms),), waveforms.shape[1])
         if (shortest := int(lengths.min())) < self.min_samples:
             raise ValueError(f"{shortest} samples are too few: one frame needs {self.min_samples}")
         waveforms = waveforms.to(self.feature_projection.projection.weight.dtype)
+        lengths = lengths.to(waveforms.device, non_blocking=True)
         x, frame_lengths = self.feature_extractor(waveforms, lengths)
         padded = self.frame_length(shortest) < x.shape[1]
         return self.encoder(self.feature_projection(x), frame_lengths, padded), frame_lengths
@@ -568,7 +571,6 @@ class TinyAudio(nn.Module):
 
     def encode(self, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
         """Waveforms (B, T), valid samples (B,) -> the audio tokens of each row, [(N, D), ...]."""
-        # First: to read a number from a GPU is to wait for all that it has been given to do.
         counts = self.projector.token_length(self.encoder.frame_length(lengths)).tolist()
         hidden, frames = self.hear(waveforms, lengths)
         # The last stack of a short row must be completed with zeros, as when it is alone.
@@ -642,7 +644,7 @@ class TinyAudio(nn.Module):
     def prompts(self, pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Waveforms [(T,), ...] -> the decoder's prompts (B, S, D), padded on the left so that
         every row's next token stands in the same column, and where they are valid (B, S)."""
-        lengths = torch.tensor([len(p) for p in pieces], device=self.device)
+        lengths = torch.tensor([len(p) for p in pieces])
         waveforms = nn.utils.rnn.pad_sequence(pieces, batch_first=True).to(self.device)
         rows = [self.splice(tokens) for tokens in self.encode(waveforms, lengths)]
         embeds = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_side="left")
@@ -746,8 +748,7 @@ class TinyAudio(nn.Module):
             if base.is_dir() and base.resolve().parent == folder.resolve().parent:
                 config[part] = f"../{base.resolve().name}"
             elif base.is_dir():
-                if base.resolve() != (folder / part).resolve():
-                    shutil.copytree(base, folder / part, dirs_exist_ok=True)
+                copy_folder(base, folder / part)
                 config[part] = part
         config = {"model_type": "tiny_audio", "architectures": ["TinyAudio"], **config}
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -12,17 +12,20 @@ class Tokenizer:
     FILES = ("tokenizer.json", "tokenizer.model")
 
     def __init__(self, folder: Path):
-        """Raises FileNotFoundError where the folder holds neither file."""
+        """Raises FileNotFoundError where the folder holds neither file, or ValueError."""
         self.files = [folder / name for name in self.FILES if (folder / name).is_file()]
         if not self.files:
             raise FileNotFoundError(f"{folder}: holds neither {' nor '.join(self.FILES)}")
         self.fast = self.pieces = None
-        if self.files[0].name == "tokenizer.json":
-            self.fast = FastTokenizer.from_file(str(self.files[0]))
-        else:
-            from sentencepiece import SentencePieceProcessor
+        try:
+            if self.files[0].name == "tokenizer.json":
+                self.fast = FastTokenizer.from_file(str(self.files[0]))
+            else:
+                from sentencepiece import SentencePieceProcessor
 
-            self.pieces = SentencePieceProcessor(model_file=str(self.files[0]))
+                self.pieces = SentencePieceProcessor(model_file=str(self.files[0]))
+        except Exception as error:  # each library has its own
+            raise ValueError(f"{self.files[0]}: no tokenizer that can be read ({error})") from None
 
     def encode(self, text: str, start: bool = False) -> list[int]:
         """Ids of a text; `start` puts the tokenizer's own beginning (Llama's <s>) before it."""

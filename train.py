@@ -11,7 +11,6 @@ import math
 import signal
 import sys
 import time
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from checkpoints import (
     checkpoint_folder,
     load_checkpoint,
     open_run,
+    release_signals,
     save_checkpoint,
 )
 from data import Batches, DataConfig, held_out, load_sources, training_batches
@@ -70,7 +70,7 @@ class TrainConfig:
 
     def __post_init__(self):
         counts = "steps", "accumulate", "log_every", "eval_every", "save_every", "beams"
-        configs.at_least(1, "train", self, *counts)
+        configs.at_least(1, "train", self, *counts, "max_bad_steps")
         if self.wandb and importlib.util.find_spec("wandb") is None:
             raise ValueError("train.wandb needs Weights & Biases: pip install wandb")
         if self.shard and (self.encoder_cache or self.compile):
@@ -90,6 +90,7 @@ class Config:
             raise ValueError("train.encoder_cache: with augmentation no recording is heard twice")
 
 
+@configs.plain_errors
 def main() -> int:
     parser = argparse.ArgumentParser(
         description="Train a projector and LoRA between a frozen encoder and a frozen decoder.",
@@ -101,20 +102,16 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     args = parser.parse_intermixed_args()
-    try:
-        cfg = configs.read_config(Config, args.config, args.overrides)
-        if cfg.train.init:  # the model is as it was there, but for what this config names
-            saved = Config(model=saved_config(checkpoint_folder(cfg.train.init)))
-            cfg = configs.read_config(Config, args.config, args.overrides, saved)
-        if args.dry_run:
-            model = TinyAudio.from_config(cfg.model, weights=False)
-            choose_trained(model, cfg.train)
-            print(forecast(model, cfg))
-            return 0
-        return train(cfg, args.resume)
-    except (OSError, ValueError) as error:
-        print(f"rank {ranks.RANK}: {error}" if ranks.RANKS > 1 else error, file=sys.stderr)
-        return 1
+    cfg = configs.read_config(Config, args.config, args.overrides)
+    if cfg.train.init:  # the model is as it was there, but for what this config names
+        saved = Config(model=saved_config(checkpoint_folder(cfg.train.init)))
+        cfg = configs.read_config(Config, args.config, args.overrides, saved)
+    if args.dry_run:
+        model = TinyAudio.from_config(cfg.model, weights=False)
+        choose_trained(model, cfg.train)
+        print(forecast(model, cfg))
+        return 0
+    return train(cfg, args.resume)
 
 
 def train(cfg: Config, resume: bool) -> int:
@@ -171,9 +168,7 @@ def train(cfg: Config, resume: bool) -> int:
             cursor, batch, left_out = next(stream)
             batches.problems.update(left_out)
             if batch is not None:
-                # The batch's own, whoever trains on it: what dropout draws is told by the data.
-                seed = zlib.crc32(f"{cfg.train.seed}-{cursor}".encode())
-                group.append(replace(batch.to(device), seed=seed))
+                group.append(batch.to(device))
         rate = learning_rate(progress.step, cfg.train)
         for settings in optimizer.param_groups:
             settings["lr"] = settings["peak"] * rate
@@ -230,6 +225,7 @@ def train(cfg: Config, resume: bool) -> int:
         batches.problems.update(left_out)
     if ranks.RANK == 0:
         batches.problems.report("training data")
+    release_signals()
     finish(run, cfg, model, progress, test)
     return 0
 

@@ -147,11 +147,12 @@ class Usual(nn.Module):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         device = batch.waveforms.device
-        mask = torch.arange(batch.waveforms.shape[1], device=device) < batch.lengths[:, None]
-        waveforms = normalise(batch.waveforms, batch.lengths)
+        lengths = batch.lengths.to(device)
+        mask = torch.arange(batch.waveforms.shape[1], device=device) < lengths[:, None]
+        waveforms = normalise(batch.waveforms, lengths)
         waveforms = waveforms.to(next(self.hubert.parameters()).dtype)
         hidden = self.hubert(waveforms, attention_mask=mask).last_hidden_state
-        frames = self.hubert._get_feat_extract_output_lengths(batch.lengths)
+        frames = self.hubert._get_feat_extract_output_lengths(lengths)
         tokens = self.projector(hidden)
         counts = self.projector.token_length(frames).tolist()
         embed = self.qwen3.get_input_embeddings()

@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import functools
 import math
+import os
 import sys
 import types
 import typing
@@ -103,16 +104,32 @@ def at_least(lowest: int, section: str, config, *names: str) -> None:
             raise ValueError(f"{section}.{name}={value}: expected at least {lowest}")
 
 
+ADVICE = {  # what PyTorch says of an error, and what to do
+    "out of memory": "in training, lower data.batch_seconds or set train.recompute=true",
+    "DataLoader worker": "it may have had too little memory; lower data.workers or data.buffer",
+}
+
+
 def plain_errors(main: Callable[[], int | None]) -> Callable[[], int | None]:
-    """A command whose OSError or ValueError is one sentence on stderr, and exit status 1."""
+    """A command whose OSError or ValueError is one sentence on stderr, and exit status 1; so is a
+    lack of memory. Of several ranks, each says which it is."""
 
     @functools.wraps(main)
     def plainly() -> int | None:
         try:
             return main()
         except (OSError, ValueError) as error:
-            print(error, file=sys.stderr)
-            return 1
+            sentence = error
+        except RuntimeError as error:
+            advice = [text for sign, text in ADVICE.items() if sign in str(error)]
+            if not advice:
+                raise
+            sentence = f"{str(error).splitlines()[0]} ({advice[0]})"
+        except KeyboardInterrupt:
+            return 130  # as a shell says it
+        rank = os.environ.get("RANK")
+        print(f"rank {rank}: {sentence}" if rank else sentence, file=sys.stderr)
+        return 1
 
     return plainly
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, run_script
 
 import configs
@@ -61,3 +62,30 @@ def test_every_shipped_config_reads(path: Path):
 def test_help_lists_every_key():
     shown = run_script("train.py", "-h").stdout
     assert "train.lr_projector = 0.0001" in shown and "model.encoder_lora.r = 16" in shown
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "memory. Tried (in training, lower"),
+        (RuntimeError("DataLoader worker (pid 3) is killed\nmore"), "is killed (it may have had"),
+    ],
+)
+@pytest.mark.parametrize("rank", ["", "rank 1: "])
+def test_a_lack_of_memory_is_a_sentence(error, sentence, rank, capsys, monkeypatch):
+    def main():
+        raise error
+
+    if rank:
+        monkeypatch.setenv("RANK", "1")
+    assert configs.plain_errors(main)() == 1
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1 and said.startswith(rank)
+
+
+def test_other_errors_keep_their_traceback():
+    def main():
+        raise RuntimeError("a mistake of ours")
+
+    with pytest.raises(RuntimeError, match="of ours"):
+        configs.plain_errors(main)()

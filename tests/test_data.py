@@ -35,6 +35,7 @@ from synthesis import espeak_corpus, read_grammar, sentences, voices
         ("'quoted' re-do \u00c9t\u00e9 \ufb01ne", "quoted re do \u00e9t\u00e9 fine"),
         ("  \n ...", ""),
         ("नमस्ते, สวัสดี!", "नमस्ते สวัสดี"),  # vowels that are marks
+        ("co\u00adoperate ශ්\u200dරී", "cooperate ශ්රී"),  # what is not seen divides no word
     ],
 )
 def test_normalise_text(text, expected):
@@ -135,6 +136,20 @@ def test_noise_that_is_gone_is_counted_too(tmp_path):
     assert problems == {"the noise to be mixed in is missing or cannot be read": 1}
 
 
+def test_a_recording_of_unknown_length_is_one_that_cannot_be_read(tmp_path):
+    """Fails if a FLAC written to a pipe counts as one of 18 million years."""
+    soundfile.write(tmp_path / "piped.flac", torch.randn(16_000).numpy() * 0.1, 16_000)
+    data = bytearray((tmp_path / "piped.flac").read_bytes())
+    data[21] &= 0xF0  # 36 bits of STREAMINFO: how many samples
+    data[22:26] = bytes(4)
+    (tmp_path / "piped.flac").write_bytes(data)
+    problems, source = Problems(), write_manifest(tmp_path, [{"audio": "piped.flac", "text": "a"}])
+    assert usable(load_source(source), DataConfig(), problems) == []
+    assert problems == {"the audio file is missing or cannot be read": 1}
+    with pytest.raises(ValueError, match=r"piped\.flac: .* does not say how long it is"):
+        load_source(source)[0].waveform()
+
+
 def test_recordings_without_words_are_trained_on_where_asked(tmp_path):
     soundfile.write(tmp_path / "noise.wav", torch.randn(16_000).numpy() * 0.1, 16_000)
     rows = [{"audio": "noise.wav", "text": ""}, {"audio": "noise.wav", "text": "one"}]
@@ -191,6 +206,18 @@ def test_the_stream_goes_on_from_its_cursor(corpus, workers):
             same, found, _ = next(again)
             assert same == cursor and found.texts == batch.texts
             assert torch.equal(found.waveforms, batch.waveforms)
+
+
+def test_an_epoch_of_other_batches_begins_anew(corpus, capsys):
+    """Fails if a run that is resumed with less memory leaves out what it has not heard."""
+    utterances = load_source(str(corpus))
+    stream = Batches(utterances, DataConfig(batch_seconds=20), 1).stream({})
+    cursor = [next(stream)[0] for _ in range(3)][-1]
+    smaller = Batches(utterances, DataConfig(batch_seconds=10), 1)
+    again = smaller.stream(cursor)
+    found = [text for _ in smaller.plan(0) for text in next(again)[1].texts]
+    assert sorted(found) == sorted(u.text for u in utterances)
+    assert "epoch 0 begins anew" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("grammar", "size"), [("everyday", 700), ("dictation", 100)])

@@ -138,9 +138,11 @@ def test_ranks_and_workers_are_exchanged(local):
 
     def texts(streams, rounds: int) -> tuple[list, list[dict]]:
         found = [next(stream) for _ in range(rounds) for stream in streams]
-        return [batch.texts for _, batch, _ in found], [cursor for cursor, _, _ in found]
+        heard = [(batch.texts, batch.seed) for _, batch, _ in found]
+        return heard, [cursor for cursor, _, _ in found]
 
     whole, _ = texts([one.stream({})], 12)
+    assert len({seed for _, seed in whole}) == 12  # of dropout: the batch's own, on any rank
     begun, cursors = texts([rank.stream({}) for rank in two], 2)
     gone_on, later = texts([one.stream(one.own_cursor(cursors[-2:]))], 4)
     ended, _ = texts([rank.stream(rank.own_cursor(later[-1:])) for rank in two], 2)
@@ -165,9 +167,22 @@ def test_the_stream_goes_on_at_the_exact_row(local, workers):
             assert torch.equal(found[1].waveforms, batch.waveforms)
 
 
+def test_smaller_batches_go_on(local, capsys):
+    """Fails if a run that is resumed with less memory is refused, or does not hear every row."""
+    cfg = DataConfig(train=(local,), batch_seconds=3, buffer=8)
+    stream = training_batches(cfg, seed=0).stream({})
+    begun = [next(stream) for _ in range(5)]
+    smaller = training_batches(replace(cfg, batch_seconds=1.5), seed=0)
+    before = [text for _, batch, _ in begun for text in batch.texts]
+    after = texts_of(smaller.stream(json.loads(json.dumps(begun[-1][0]))), epochs=1)
+    assert set(before + after) == {f"utterance {i}" for i in range(30)}
+    assert len(before + after) <= 30 + 8 and len(after) == len(set(after))
+    assert "other batches than before" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("change", "seed"),
-    [({"workers": 2}, 0), ({"buffer": 9}, 0), ({"batch_seconds": 4.0}, 0), ({}, 1)],
+    [({"workers": 2}, 0), ({"buffer": 9}, 0), ({}, 1)],
 )
 def test_other_settings_cannot_go_on(local, corpus, change, seed):
     """They would give another order: rows would be heard twice or never, without a word."""

@@ -9,6 +9,8 @@ from conftest import assert_near, randomise, requires
 from safetensors.torch import load_file, save_file
 
 from beam import beam_search, n_best
+from benchmarks.shapes import HUBERT_LARGE, QWEN3_0_6B
+from checkpoints import HubertConfig, Qwen3Config
 from tinyaudio import Qwen3
 
 transformers = requires("transformers")
@@ -253,6 +255,14 @@ def test_loaded_model_is_frozen(tmp_path):
     model = Qwen3.from_pretrained(tmp_path)
     assert not model.training
     assert {(p.dtype, p.requires_grad) for p in model.parameters()} == {(torch.bfloat16, False)}
+
+
+@pytest.mark.parametrize("config", [QWEN3_0_6B, HUBERT_LARGE])
+@pytest.mark.parametrize("key", ["hidden_size", "intermediate_size"])
+def test_a_config_that_lacks_a_key_says_which(config, key):
+    read = (Qwen3Config if config is QWEN3_0_6B else HubertConfig).from_dict
+    with pytest.raises(ValueError, match=f"^a/config.json: does not say {key}$"):
+        read({name: value for name, value in config.items() if name != key}, "a/config.json")
 
 
 @pytest.mark.parametrize(

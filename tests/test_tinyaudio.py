@@ -392,6 +392,17 @@ def test_dropout_only_in_training(cause):
     assert model(batch)[0] != model(batch)[0]
 
 
+def test_the_forward_pass_reads_nothing_from_the_device():
+    """On the meta device there is nothing to read. Fails if the CPU would wait for a GPU, which is
+    then given nothing to do."""
+    cfg = replace(make().cfg, frame_dropout=0.1)
+    model = TinyAudio.from_config(cfg, weights=False).train()
+    batch = pad(noises(*SECONDS), TEXTS).to("meta")
+    loss, count = model(batch)
+    loss.backward()
+    assert loss.is_meta and count.item() > len(TEXTS) and batch.seconds == pytest.approx(19.37)
+
+
 def assert_same_texts(one, other):
     waveforms = noises(*SECONDS)
     assert one.transcribe(waveforms, 1, 20) == other.transcribe(waveforms, 1, 20)
@@ -410,6 +421,18 @@ def test_a_saved_model_carries_its_base_along(model, saved, tmp_path):
     loaded.save_pretrained(tmp_path / "again")
     shutil.rmtree(moved)
     assert_same_texts(model, TinyAudio.from_pretrained(tmp_path / "again", device="cpu"))
+
+
+def test_a_base_is_carried_along_once(model, tmp_path, monkeypatch):
+    """Fails if a run copies a base of many GB again whenever dev's WER is better."""
+    model.save_pretrained(tmp_path / "run")
+    (tmp_path / "run" / "decoder" / "config.json").write_text("{}")  # another's: it is replaced
+    copied = []
+    copy2 = shutil.copy2
+    monkeypatch.setattr(shutil, "copy2", lambda a, b: copied.append(Path(b).name) or copy2(a, b))
+    model.save_pretrained(tmp_path / "run")
+    assert copied == ["config.json"]
+    TinyAudio.from_pretrained(tmp_path / "run", device="cpu").save_pretrained(tmp_path / "run")
 
 
 def test_no_adapter_of_an_earlier_run_stays(model, tmp_path):
@@ -559,6 +582,10 @@ def test_tokenizer_json(model, tmp_path):
     assert tokenizer.decode(ids) == "turn on the light"
     with pytest.raises(FileNotFoundError, match=r"tokenizer\.json nor tokenizer\.model"):
         Tokenizer(tmp_path)
+    for name in ("tokenizer.model", "tokenizer.json"):  # the second is looked for first
+        (tmp_path / name).write_text('{"cut": "sh')
+        with pytest.raises(ValueError, match=f"{name}: no tokenizer that can be read"):
+            Tokenizer(tmp_path)
 
 
 @pytest.fixture(scope="module")
