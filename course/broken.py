@@ -46,7 +46,7 @@ def draw(run: Path, path: Path) -> None:
         for axes in (left, right):
             axes.set(xlabel="step", xlim=(0, 1.03 * rows[-1]["step"]))
             axes.grid(alpha=0.3)
-            axes.legend()
+            axes.legend(loc="lower left" if axes is left else None)
 
 
 def main() -> int:

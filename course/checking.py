@@ -101,9 +101,9 @@ def equal(yours, expected, case: str, hint: str, tolerance: float = 1e-4) -> Non
         near = math.isclose(yours, expected, rel_tol=tolerance, abs_tol=1e-5 * tolerance)
         if not near and not (math.isnan(yours) and math.isnan(expected)):
             raise wrong("another number", f"yours    {yours!r}", f"expected {expected!r}")
-    elif yours != expected:
+    elif hasattr(yours, "shape") or yours != expected:
         what = "not the same"
-        if {type(yours), type(expected)} == {tuple, list}:
+        if type(yours) is not type(expected):
             what = f"yours is a {type(yours).__name__}, expected a {type(expected).__name__}"
         raise wrong(what, f"yours    {yours!r}", f"expected {expected!r}")
 

@@ -99,7 +99,10 @@ def check(solution) -> None:
     case = "batches of 4 and 9 tokens beside one batch of the same 13"
     equal(parts.head.weight.grad, one.head.weight.grad, case, hint)
     arrived, kept = zip(*parts.found[:2], strict=True)
-    hint = "go backwards before the next batch goes forwards, or all of them are in memory"
+    hint = (
+        "each batch goes forwards once, and backwards before the next one does: or all of them "
+        "are in memory"
+    )
     case = "had a gradient arrived when the first batch went forwards, and the second?"
     equal(arrived, (False, True), case, hint)
     hint = "backward lets go of a batch's activations, unless retain_graph keeps them"

@@ -73,3 +73,8 @@ WRONG = [heads_dealt_out_in_turn, without_a_causal_mask, the_next_position_seen,
          its_own_position_not_seen, queries_as_the_first_positions, scores_not_scaled,
          softmax_over_the_queries, weights_cut_after_the_softmax, a_mask_of_minus_100,
          exp_without_the_maximum]  # fmt: skip
+
+
+def queries_divided_in_place(q, k, v):
+    q /= q.shape[-1] ** 0.5
+    return attend(q, k, v, scale=1)

@@ -76,3 +76,13 @@ WRONG = [mean_of_utterance_rates, words_drawn_instead_of_utterances, interval_of
          without_replacement, half_of_the_utterances, edits_and_words_drawn_apart,
          lowest_and_highest, seed_forgotten, always_the_same_seed, standard_error_of_the_mean,
          rate_of_0_without_words]  # fmt: skip
+
+
+def never_the_last(edits, words, seed=0):
+    size = (RESAMPLES, len(edits))
+    draws = np.random.default_rng(seed).integers(max(1, len(edits) - 1), size=size)
+    return ends(rates(edits, words, draws))
+
+
+def an_array(edits, words, seed=0):
+    return np.array(ends(rates(edits, words, drawn(edits, seed))))
