@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from stand_in_hub import LARGE, stand_in_hub
 
 from eval import summarise
+from hub import leaderboard
 from hub.card import hub_results, hub_source, result_table, write_card
 from hub.merge import RECORD, merge_card, merge_data, merge_text, split_card
 from hub.repository import without_folders
@@ -456,21 +457,109 @@ def test_an_entry_that_its_transcripts_deny_is_refused(clone, figure, value):
     assert done.returncode == 1 and f"{figure} is {value}, but" in done.stderr
 
 
-def test_an_entry_on_a_part_of_the_test_set_is_refused(clone):
-    entries = clone / "hub" / "leaderboard"
-    entry = json.loads((entries / "models--tiny-audio.json").read_text())
-    lines = (clone / entry["results"]).read_text().splitlines()
-    right = [line for line in lines if json.loads(line)["ref"] == json.loads(line)["hyp"]][:20]
-    part = clone / "part"
-    shutil.copytree(clone / "models" / "tiny-audio", part)
-    (part / "results.jsonl").write_text("\n".join(right) + "\n")
-    summary = summarise([json.loads(line) for line in right])
-    named = {"normalizer": "whisper", "beams": 1, "data": "espeak:test:300"}
-    (part / "summary.json").write_text(json.dumps(summary | named))
-    done = run(clone, "hub/leaderboard.py", "--add", "part", "--repo", "you/part")
-    for path in entries.glob("you--part*"):
+@pytest.fixture
+def board(clone, monkeypatch):
+    """hub/leaderboard.py in this process, at work in the clone; its entries are put back."""
+    folder = clone / "hub" / "leaderboard"
+    monkeypatch.setattr(leaderboard, "ROOT", clone)
+    monkeypatch.setattr(leaderboard, "ENTRIES", folder)
+    before = entries(clone)
+    yield leaderboard
+    for path in folder.iterdir():
         path.unlink()
-    assert done.returncode == 1 and "was scored on other utterances" in done.stderr
+    for name, text in before.items():
+        (folder / name).write_text(text)
+
+
+def entries(clone: Path) -> dict[str, str]:
+    return {p.name: p.read_text() for p in (clone / "hub" / "leaderboard").iterdir()}
+
+
+def scored(clone: Path, lines: list[str], data: str = "espeak:test:300", **changes) -> Path:
+    """A folder as the shipped model's, with these lines of results, and their summary."""
+    folder = clone / "scored"
+    shutil.copytree(clone / "models" / "tiny-audio", folder, dirs_exist_ok=True)
+    (folder / "results.jsonl").write_text("\n".join(lines) + "\n")
+    summary = summarise([json.loads(line) for line in lines])
+    named = {"normalizer": "whisper", "beams": 1, "data": data} | changes
+    (folder / "summary.json").write_text(json.dumps(summary | named))
+    return folder
+
+
+def shipped_results(clone: Path) -> list[str]:
+    return (clone / "models" / "tiny-audio" / "results.jsonl").read_text().splitlines()
+
+
+def free_of_errors(clone: Path, count: int) -> list[str]:
+    rows = map(json.loads, shipped_results(clone))
+    return [json.dumps(row) for row in rows if row["reference"] == row["hypothesis"]][:count]
+
+
+@pytest.mark.parametrize("normalizer", ["whisper", "none"])
+def test_an_entry_on_a_part_of_the_test_set_is_refused(clone, board, normalizer):
+    """Fails if it is written, or if the entry on the whole set is blamed: aaa is read before it."""
+    lines, before = free_of_errors(clone, 20), entries(clone)
+    words = sum(len(json.loads(line)["reference"].split()) for line in lines)
+    changes = {"normalizer": "none", "words": words} if normalizer == "none" else {}
+    part = scored(clone, lines, **changes)
+    sentence = "aaa--part.json: was scored on other utterances of espeak:test:300 than models/tiny"
+    with pytest.raises(ValueError, match=sentence):
+        board.add_entry(part, "aaa/part")
+    assert entries(clone) == before
+
+
+def test_without_a_shipped_model_the_larger_set_is_the_whole(clone, board):
+    """Fails if the sentence names who was scored on more of it, and not who on less."""
+    lines, data = free_of_errors(clone, 30), "hf://datasets/a/b/test.parquet"
+    board.add_entry(scored(clone, lines, data), "you/whole")
+    with pytest.raises(ValueError, match=r"aaa--part.json: was scored on other .* \(20, not 30\)"):
+        board.add_entry(scored(clone, lines[:20], data), "aaa/part")
+    with pytest.raises(ValueError, match=r"you--whole.json: was scored on other"):
+        board.add_entry(scored(clone, free_of_errors(clone, 40), data), "you/more")
+
+
+@pytest.mark.parametrize(
+    ("data", "listed"),
+    [
+        ("my/test.jsonl", False), ("../test.jsonl", False), ("/my/test.jsonl", False),
+        ("data/mine/test.jsonl", False), ("folder/*.parquet", False),
+        ("data/an4/test.jsonl", True), ("hf://datasets/a/b/test.parquet", True),
+        ("espeak:dictation:test:300", True),
+    ],
+)  # fmt: skip
+def test_only_test_sets_that_anybody_can_get_are_listed(clone, board, data, listed):
+    """Fails if a model is first in a table that nobody else can enter, or if one is left out."""
+    before = entries(clone)
+    said = board.add_entry(scored(clone, free_of_errors(clone, 5), data), "you/own")
+    written = {"you--own.json", "you--own.jsonl"} if listed else set()
+    assert entries(clone).keys() - before.keys() == written
+    assert listed or f"nobody else can run eval.py on {data}" in said
+
+
+def test_a_refused_entry_leaves_the_earlier_one(clone, board):
+    """Fails if anything is written before all is checked."""
+    lines = shipped_results(clone)
+    folder = scored(clone, lines)
+    board.add_entry(folder, "you/good")
+    before = entries(clone)
+    silent = json.dumps(json.loads(lines[0]) | {"hypothesis": None})
+    for line in ("{broken", "3", "{}", silent):
+        (folder / "results.jsonl").write_text("\n".join([line, *lines[1:]]))
+        with pytest.raises(ValueError, match="cannot be scored"):
+            board.add_entry(folder, "you/good")
+        assert entries(clone) == before
+    (clone / "hub" / "leaderboard" / "you--good.json").write_text("{broken")
+    board.add_entry(scored(clone, lines), "you/good")  # it can be mended
+    assert entries(clone) == before
+
+
+@pytest.mark.parametrize("repo", ["you/a|b](x", "tiny", "you/a/b"])
+def test_a_name_that_the_hub_would_not_take_is_no_entry(clone, board, repo):
+    """Fails if it is written to disk, where it would break the page's table."""
+    before = entries(clone)
+    with pytest.raises(ValueError, match=re.escape(repo)):
+        board.add_entry(clone / "models" / "tiny-audio", repo)
+    assert entries(clone) == before
 
 
 def test_a_rate_that_ctc_had_a_say_in_is_named_so(clone):
