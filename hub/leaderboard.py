@@ -49,7 +49,7 @@ def add_entry(model: Path, repo: str, private: bool = False) -> str:
     Raises OSError or ValueError, and writes nothing, where the name or one of the model's files
     will not do, or where the page would be refused with this entry.
     """
-    check_repo(repo)
+    check_input(model, repo)
     if private:
         return "no entry for the leaderboard: the model is private, and so are its transcripts"
     training, summary = (read_json(model / name, *keys) for name, keys in RECORDS.items())
@@ -84,15 +84,12 @@ def add_entry(model: Path, repo: str, private: bool = False) -> str:
     return f"{path.relative_to(ROOT)} written; LEADERBOARD.md says how to be listed"
 
 
-def check_repo(repo: str) -> None:
-    """Raises ValueError where this is no name for a model on the Hub."""
+def check_input(model: Path, repo: str) -> None:
+    """Raises ValueError where `repo` is no name for a model on the Hub, or training.json or
+    summary.json, if there, is broken."""
     validate_repo_id(repo)
     if "/" not in repo:
         raise ValueError(f"--repo {repo}: expected you/my-model")
-
-
-def check_records(model: Path) -> None:
-    """Raises ValueError where training.json or summary.json, if there, is broken."""
     for name, keys in RECORDS.items():
         if (model / name).is_file():
             read_json(model / name, *keys)

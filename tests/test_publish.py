@@ -9,9 +9,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,24 @@ def hub(tmp_path):
             "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }  # fmt: skip
         yield server
+
+
+@pytest.fixture
+def board(clone, monkeypatch):
+    """hub/leaderboard.py in this process, at work in the clone; its entries are put back."""
+    folder = clone / "hub" / "leaderboard"
+    monkeypatch.setattr(leaderboard, "ROOT", clone)
+    monkeypatch.setattr(leaderboard, "ENTRIES", folder)
+    before = entries(clone)
+    yield leaderboard
+    for path in folder.iterdir():
+        path.unlink()
+    for name, text in before.items():
+        (folder / name).write_text(text)
+
+
+def entries(clone: Path) -> dict[str, str]:
+    return {p.name: p.read_text() for p in (clone / "hub" / "leaderboard").iterdir()}
 
 
 def run(folder: Path, *command, env=None) -> subprocess.CompletedProcess:
@@ -125,7 +145,20 @@ def test_upload_is_one_commit_of_what_was_shown(clone, published, hub):
             assert re.search(rf"^ *{len(data):,}  {re.escape(name)}$", done.stdout, re.M), name
     assert "model you/tiny, private:" in done.stdout
     assert f"{hub.url}/you/tiny\n" in done.stdout and f"{hub.url}/spaces/you/tiny\n" in done.stdout
-    entry = json.loads((clone / "hub" / "leaderboard" / "you--tiny.json").read_text())
+
+
+def test_only_a_public_model_gets_a_row(clone, board, hub):
+    """Fails if a private model's transcripts are written into the repository, also where it was
+    made private by an earlier call."""
+    before = entries(clone)
+    for options in (("--private",), ()):
+        done = publish(clone, hub, *options)
+        assert done.returncode == 0, done.stderr
+        assert "no entry for the leaderboard: the model is private" in done.stdout
+        assert entries(clone) == before
+    hub.private.clear()
+    assert publish(clone, hub).returncode == 0
+    entry = json.loads(entries(clone)["you--tiny.json"])
     assert entry["command"] == "python eval.py --model you/tiny --data espeak:test:300 --beams 4"
 
 
@@ -180,6 +213,18 @@ def test_private_is_never_public(clone, hub):
     assert not hub.repos["you/tiny"]["main"]
 
 
+def test_the_space_of_a_private_model_is_private_and_asks_for_a_token(clone, hub):
+    """Fails if a Space that is added later is public, or cannot load its model unexplained."""
+    secret = "add a secret HF_TOKEN with read rights in the Space's settings"
+    assert secret not in publish(clone, hub, "--private").stdout
+    done = publish(clone, hub, "--space")
+    assert done.returncode == 0 and "space you/tiny, private:" in done.stdout, done.stderr
+    assert secret in done.stdout and "spaces/you/tiny" in hub.private
+    hub.private.clear()  # its owner made both public
+    done = publish(clone, hub, "--space")
+    assert "space you/tiny, public:" in done.stdout and secret not in done.stdout
+
+
 def test_a_hub_that_cannot_be_reached_is_one_sentence(clone, hub):
     done = run(clone, *PUBLISH, env=hub.environment | {"HF_ENDPOINT": "http://127.0.0.1:9"})
     assert done.returncode == 1 and done.stderr.startswith("cut off (")
@@ -198,6 +243,41 @@ def test_a_cut_upload_goes_on_where_it_was(clone, hub):
     large = sum(len(data) for data in hub.large.values())
     assert hub.received - before == large - sum(len(hub.large[oid]) for oid in arrived)
     assert len(hub.commits) == 1
+
+
+def test_an_upload_that_is_stopped_is_one_sentence(clone, hub):
+    """Fails if Ctrl-C, once the large files are on their way, answers with a traceback."""
+    hub.failures = ["cut"] * 100  # the client tries again, after a while
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = subprocess.Popen([sys.executable, *PUBLISH], cwd=clone, env=hub.environment, **piped)
+    while not hub.received and command.poll() is None:
+        time.sleep(0.01)
+    command.send_signal(signal.SIGINT)
+    hub.failures.clear()  # what is on its way may end
+    said = command.communicate(timeout=120)[1]
+    assert command.returncode == 1 and "Traceback" not in said
+    assert said.splitlines()[-1].startswith("cut off (Ctrl-C). Run it again"), said
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking", "sentence"),
+    [
+        ("summary.json", "normalizer", "broken/summary.json: has no normalizer"),
+        ("training.json", "progress", "broken/training.json: has no progress"),
+        ("training.json", None, "broken/training.json: is not JSON (Expecting property name"),
+        ("summary.json", None, "broken/summary.json: is not JSON (Expecting property name"),
+    ],
+)
+def test_a_broken_record_is_one_sentence_with_its_name(clone, name, lacking, sentence):
+    """Fails if the sentence does not say which file is broken, or is a traceback."""
+    broken = clone / "broken"
+    shutil.copytree(clone / "models" / "tiny-audio", broken, dirs_exist_ok=True)
+    values = json.loads((broken / name).read_text())
+    values.pop(lacking, None)
+    (broken / name).write_text(json.dumps(values) if lacking else "{broken")
+    done = run(clone, "publish.py", "--model", "broken", "--repo", "you/x", "--dry-run", "nothing")
+    assert done.returncode == 1 and done.stderr.startswith(sentence), done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -455,24 +535,6 @@ def test_an_entry_that_its_transcripts_deny_is_refused(clone, figure, value):
     done = run(clone, "hub/leaderboard.py")
     path.write_text(true)
     assert done.returncode == 1 and f"{figure} is {value}, but" in done.stderr
-
-
-@pytest.fixture
-def board(clone, monkeypatch):
-    """hub/leaderboard.py in this process, at work in the clone; its entries are put back."""
-    folder = clone / "hub" / "leaderboard"
-    monkeypatch.setattr(leaderboard, "ROOT", clone)
-    monkeypatch.setattr(leaderboard, "ENTRIES", folder)
-    before = entries(clone)
-    yield leaderboard
-    for path in folder.iterdir():
-        path.unlink()
-    for name, text in before.items():
-        (folder / name).write_text(text)
-
-
-def entries(clone: Path) -> dict[str, str]:
-    return {p.name: p.read_text() for p in (clone / "hub" / "leaderboard").iterdir()}
 
 
 def scored(clone: Path, lines: list[str], data: str = "espeak:test:300", **changes) -> Path:
