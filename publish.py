@@ -13,9 +13,8 @@ import tempfile
 from pathlib import Path
 
 from huggingface_hub import HfApi, get_token
-from huggingface_hub.utils import validate_repo_id
 
-from hub.leaderboard import add_entry
+from hub.leaderboard import add_entry, check_input
 from hub.merge import merge, texts_there
 from hub.repository import ERRORS, build, complaint, listing
 
@@ -33,17 +32,16 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as temporary:
             publish(args, args.dry_run or Path(temporary) / "model", token)
-    except ERRORS as error:
-        print(complaint(error, args.repo).replace(token or "\0", "***"), file=sys.stderr)
+    except (*ERRORS, KeyboardInterrupt) as error:
+        cause = RuntimeError("Ctrl-C") if isinstance(error, KeyboardInterrupt) else error
+        print(complaint(cause, args.repo).replace(token or "\0", "***"), file=sys.stderr)
         return 1
     return 0
 
 
 def publish(args, out: Path, token: str | None) -> None:
     """Build what was asked for in `out` (a Space beside it), and upload it. Raises ERRORS."""
-    validate_repo_id(args.repo)
-    if "/" not in args.repo:
-        raise ValueError(f"--repo {args.repo}: expected you/my-model")
+    check_input(args.model, args.repo)
     folders = build(out, args.model, args.repo, args.license, args.space)
     for kind, folder in folders.items():
         if args.dry_run:
@@ -54,15 +52,16 @@ def publish(args, out: Path, token: str | None) -> None:
         else:
             print(upload(folder, args.repo, kind, args.private, HfApi(token=token)))
     if not args.dry_run:
-        print(add_entry(args.model, args.repo))
+        print(add_entry(args.model, args.repo, HfApi(token=token).model_info(args.repo).private))
 
 
 def upload(folder: Path, repo: str, kind: str, private: bool, api: HfApi) -> str:
     """Show what will be uploaded, create the repository where there is none, and upload in one
     commit. Returns the URL. What a call that was cut off had sent is not sent again."""
-    options = {"private": True} if private else {}  # else as its owner's new ones are
-    options |= {"space_sdk": "gradio"} if kind == "space" else {}
-    url = api.create_repo(repo, repo_type=kind, exist_ok=True, **options)
+    secret = kind == "space" and api.model_info(repo).private
+    hidden = private or secret or None  # None: as its owner's new ones are
+    sdk = "gradio" if kind == "space" else None
+    url = api.create_repo(repo, repo_type=kind, exist_ok=True, private=hidden, space_sdk=sdk)
     there = api.repo_info(repo, repo_type=kind)
     if private and not there.private:
         raise ValueError(f"{kind} {repo} is public already; make it private in its settings first")
@@ -73,7 +72,8 @@ def upload(folder: Path, repo: str, kind: str, private: bool, api: HfApi) -> str
         repo_id=repo, repo_type=kind, folder_path=folder, delete_patterns=stale,
         commit_message="Publish with Tiny Audio", parent_commit=there.sha,
     )  # fmt: skip
-    return str(url)
+    note = "\nIts model is private: add a secret HF_TOKEN with read rights in the Space's settings."
+    return f"{url}{note if secret else ''}"
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from safetensors.torch import load_file
 from stand_in_hub import LARGE, stand_in_hub
 
 from eval import summarise
+from hub import leaderboard
 from hub.card import hub_results, hub_source, result_table, write_card
 from hub.merge import RECORD, merge_card, merge_data, merge_text, split_card
 from hub.repository import without_folders
@@ -56,6 +59,24 @@ def hub(tmp_path):
             "TQDM_DISABLE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }  # fmt: skip
         yield server
+
+
+@pytest.fixture
+def board(clone, monkeypatch):
+    """hub/leaderboard.py in this process, at work in the clone; its entries are put back."""
+    folder = clone / "hub" / "leaderboard"
+    monkeypatch.setattr(leaderboard, "ROOT", clone)
+    monkeypatch.setattr(leaderboard, "ENTRIES", folder)
+    before = entries(clone)
+    yield leaderboard
+    for path in folder.iterdir():
+        path.unlink()
+    for name, text in before.items():
+        (folder / name).write_text(text)
+
+
+def entries(clone: Path) -> dict[str, str]:
+    return {p.name: p.read_text() for p in (clone / "hub" / "leaderboard").iterdir()}
 
 
 def run(folder: Path, *command, env=None) -> subprocess.CompletedProcess:
@@ -124,7 +145,20 @@ def test_upload_is_one_commit_of_what_was_shown(clone, published, hub):
             assert re.search(rf"^ *{len(data):,}  {re.escape(name)}$", done.stdout, re.M), name
     assert "model you/tiny, private:" in done.stdout
     assert f"{hub.url}/you/tiny\n" in done.stdout and f"{hub.url}/spaces/you/tiny\n" in done.stdout
-    entry = json.loads((clone / "hub" / "leaderboard" / "you--tiny.json").read_text())
+
+
+def test_only_a_public_model_gets_a_row(clone, board, hub):
+    """Fails if a private model's transcripts are written into the repository, also where it was
+    made private by an earlier call."""
+    before = entries(clone)
+    for options in (("--private",), ()):
+        done = publish(clone, hub, *options)
+        assert done.returncode == 0, done.stderr
+        assert "no entry for the leaderboard: the model is private" in done.stdout
+        assert entries(clone) == before
+    hub.private.clear()
+    assert publish(clone, hub).returncode == 0
+    entry = json.loads(entries(clone)["you--tiny.json"])
     assert entry["command"] == "python eval.py --model you/tiny --data espeak:test:300 --beams 4"
 
 
@@ -179,6 +213,18 @@ def test_private_is_never_public(clone, hub):
     assert not hub.repos["you/tiny"]["main"]
 
 
+def test_the_space_of_a_private_model_is_private_and_asks_for_a_token(clone, hub):
+    """Fails if a Space that is added later is public, or cannot load its model unexplained."""
+    secret = "add a secret HF_TOKEN with read rights in the Space's settings"
+    assert secret not in publish(clone, hub, "--private").stdout
+    done = publish(clone, hub, "--space")
+    assert done.returncode == 0 and "space you/tiny, private:" in done.stdout, done.stderr
+    assert secret in done.stdout and "spaces/you/tiny" in hub.private
+    hub.private.clear()  # its owner made both public
+    done = publish(clone, hub, "--space")
+    assert "space you/tiny, public:" in done.stdout and secret not in done.stdout
+
+
 def test_a_hub_that_cannot_be_reached_is_one_sentence(clone, hub):
     done = run(clone, *PUBLISH, env=hub.environment | {"HF_ENDPOINT": "http://127.0.0.1:9"})
     assert done.returncode == 1 and done.stderr.startswith("cut off (")
@@ -197,6 +243,41 @@ def test_a_cut_upload_goes_on_where_it_was(clone, hub):
     large = sum(len(data) for data in hub.large.values())
     assert hub.received - before == large - sum(len(hub.large[oid]) for oid in arrived)
     assert len(hub.commits) == 1
+
+
+def test_an_upload_that_is_stopped_is_one_sentence(clone, hub):
+    """Fails if Ctrl-C, once the large files are on their way, answers with a traceback."""
+    hub.failures = ["cut"] * 100  # the client tries again, after a while
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    command = subprocess.Popen([sys.executable, *PUBLISH], cwd=clone, env=hub.environment, **piped)
+    while not hub.received and command.poll() is None:
+        time.sleep(0.01)
+    command.send_signal(signal.SIGINT)
+    hub.failures.clear()  # what is on its way may end
+    said = command.communicate(timeout=120)[1]
+    assert command.returncode == 1 and "Traceback" not in said
+    assert said.splitlines()[-1].startswith("cut off (Ctrl-C). Run it again"), said
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking", "sentence"),
+    [
+        ("summary.json", "normalizer", "broken/summary.json: has no normalizer"),
+        ("training.json", "progress", "broken/training.json: has no progress"),
+        ("training.json", None, "broken/training.json: is not JSON (Expecting property name"),
+        ("summary.json", None, "broken/summary.json: is not JSON (Expecting property name"),
+    ],
+)
+def test_a_broken_record_is_one_sentence_with_its_name(clone, name, lacking, sentence):
+    """Fails if the sentence does not say which file is broken, or is a traceback."""
+    broken = clone / "broken"
+    shutil.copytree(clone / "models" / "tiny-audio", broken, dirs_exist_ok=True)
+    values = json.loads((broken / name).read_text())
+    values.pop(lacking, None)
+    (broken / name).write_text(json.dumps(values) if lacking else "{broken")
+    done = run(clone, "publish.py", "--model", "broken", "--repo", "you/x", "--dry-run", "nothing")
+    assert done.returncode == 1 and done.stderr.startswith(sentence), done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -456,21 +537,91 @@ def test_an_entry_that_its_transcripts_deny_is_refused(clone, figure, value):
     assert done.returncode == 1 and f"{figure} is {value}, but" in done.stderr
 
 
-def test_an_entry_on_a_part_of_the_test_set_is_refused(clone):
-    entries = clone / "hub" / "leaderboard"
-    entry = json.loads((entries / "models--tiny-audio.json").read_text())
-    lines = (clone / entry["results"]).read_text().splitlines()
-    right = [line for line in lines if json.loads(line)["ref"] == json.loads(line)["hyp"]][:20]
-    part = clone / "part"
-    shutil.copytree(clone / "models" / "tiny-audio", part)
-    (part / "results.jsonl").write_text("\n".join(right) + "\n")
-    summary = summarise([json.loads(line) for line in right])
-    named = {"normalizer": "whisper", "beams": 1, "data": "espeak:test:300"}
-    (part / "summary.json").write_text(json.dumps(summary | named))
-    done = run(clone, "hub/leaderboard.py", "--add", "part", "--repo", "you/part")
-    for path in entries.glob("you--part*"):
-        path.unlink()
-    assert done.returncode == 1 and "was scored on other utterances" in done.stderr
+def scored(clone: Path, lines: list[str], data: str = "espeak:test:300", **changes) -> Path:
+    """A folder as the shipped model's, with these lines of results, and their summary."""
+    folder = clone / "scored"
+    shutil.copytree(clone / "models" / "tiny-audio", folder, dirs_exist_ok=True)
+    (folder / "results.jsonl").write_text("\n".join(lines) + "\n")
+    summary = summarise([json.loads(line) for line in lines])
+    named = {"normalizer": "whisper", "beams": 1, "data": data} | changes
+    (folder / "summary.json").write_text(json.dumps(summary | named))
+    return folder
+
+
+def shipped_results(clone: Path) -> list[str]:
+    return (clone / "models" / "tiny-audio" / "results.jsonl").read_text().splitlines()
+
+
+def free_of_errors(clone: Path, count: int) -> list[str]:
+    rows = map(json.loads, shipped_results(clone))
+    return [json.dumps(row) for row in rows if row["reference"] == row["hypothesis"]][:count]
+
+
+@pytest.mark.parametrize("normalizer", ["whisper", "none"])
+def test_an_entry_on_a_part_of_the_test_set_is_refused(clone, board, normalizer):
+    """Fails if it is written, or if the entry on the whole set is blamed: aaa is read before it."""
+    lines, before = free_of_errors(clone, 20), entries(clone)
+    words = sum(len(json.loads(line)["reference"].split()) for line in lines)
+    changes = {"normalizer": "none", "words": words} if normalizer == "none" else {}
+    part = scored(clone, lines, **changes)
+    sentence = "aaa--part.json: was scored on other utterances of espeak:test:300 than models/tiny"
+    with pytest.raises(ValueError, match=sentence):
+        board.add_entry(part, "aaa/part")
+    assert entries(clone) == before
+
+
+def test_without_a_shipped_model_the_larger_set_is_the_whole(clone, board):
+    """Fails if the sentence names who was scored on more of it, and not who on less."""
+    lines, data = free_of_errors(clone, 30), "hf://datasets/a/b/test.parquet"
+    board.add_entry(scored(clone, lines, data), "you/whole")
+    with pytest.raises(ValueError, match=r"aaa--part.json: was scored on other .* \(20, not 30\)"):
+        board.add_entry(scored(clone, lines[:20], data), "aaa/part")
+    with pytest.raises(ValueError, match=r"you--whole.json: was scored on other"):
+        board.add_entry(scored(clone, free_of_errors(clone, 40), data), "you/more")
+
+
+@pytest.mark.parametrize(
+    ("data", "listed"),
+    [
+        ("my/test.jsonl", False), ("../test.jsonl", False), ("/my/test.jsonl", False),
+        ("data/mine/test.jsonl", False), ("folder/*.parquet", False),
+        ("data/an4/test.jsonl", True), ("hf://datasets/a/b/test.parquet", True),
+        ("espeak:dictation:test:300", True),
+    ],
+)  # fmt: skip
+def test_only_test_sets_that_anybody_can_get_are_listed(clone, board, data, listed):
+    """Fails if a model is first in a table that nobody else can enter, or if one is left out."""
+    before = entries(clone)
+    said = board.add_entry(scored(clone, free_of_errors(clone, 5), data), "you/own")
+    written = {"you--own.json", "you--own.jsonl"} if listed else set()
+    assert entries(clone).keys() - before.keys() == written
+    assert listed or f"nobody else can run eval.py on {data}" in said
+
+
+def test_a_refused_entry_leaves_the_earlier_one(clone, board):
+    """Fails if anything is written before all is checked."""
+    lines = shipped_results(clone)
+    folder = scored(clone, lines)
+    board.add_entry(folder, "you/good")
+    before = entries(clone)
+    silent = json.dumps(json.loads(lines[0]) | {"hypothesis": None})
+    for line in ("{broken", "3", "{}", silent):
+        (folder / "results.jsonl").write_text("\n".join([line, *lines[1:]]))
+        with pytest.raises(ValueError, match="cannot be scored"):
+            board.add_entry(folder, "you/good")
+        assert entries(clone) == before
+    (clone / "hub" / "leaderboard" / "you--good.json").write_text("{broken")
+    board.add_entry(scored(clone, lines), "you/good")  # it can be mended
+    assert entries(clone) == before
+
+
+@pytest.mark.parametrize("repo", ["you/a|b](x", "tiny", "you/a/b"])
+def test_a_name_that_the_hub_would_not_take_is_no_entry(clone, board, repo):
+    """Fails if it is written to disk, where it would break the page's table."""
+    before = entries(clone)
+    with pytest.raises(ValueError, match=re.escape(repo)):
+        board.add_entry(clone / "models" / "tiny-audio", repo)
+    assert entries(clone) == before
 
 
 def test_a_rate_that_ctc_had_a_say_in_is_named_so(clone):
