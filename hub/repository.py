@@ -1,14 +1,17 @@
 """A model's repository on the Hub: what it consists of, and what goes wrong on the way there."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import torch
 from huggingface_hub.errors import HfHubHTTPError
 
-from checkpoints import read_config
+from checkpoints import read_config, read_safetensors
 from hub.card import PARTS, space_card, write_card
 from hub.merge import published_files, write_record
+from tinyaudio import TinyAudio, saved_config
 from tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -53,9 +56,8 @@ def build(out: Path, model: Path, repo: str, license: str, space: bool) -> dict[
 
 def build_model(out: Path, model: Path, repo: str, license: str) -> None:
     """The folder of a model's repository. Raises ValueError or OSError: what is missing."""
+    saved_config(model)  # raises where it is none
     config = read_config(model)
-    if config.get("model_type") != "tiny_audio":
-        raise ValueError(f"{model}: config.json is not a Tiny Audio model's")
     for name, writer in MADE_BY.items():
         if not (model / name).is_file():
             raise ValueError(f"{model}: holds no {name}; {writer} writes it")
@@ -66,9 +68,9 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
     for part in PARTS:
         if (adapter := model / f"{part}_lora").is_dir():
             copy_files(adapter, out / adapter.name, ADAPTER_FILES)
-            settings = out / adapter.name / "adapter_config.json"  # names the base model
-            text = without_folders(settings.read_text(encoding="utf-8"))
-            settings.write_text(text, encoding="utf-8")
+            for settings in (out / adapter.name).glob("*.json"):  # names the base model
+                text = without_folders(settings.read_text(encoding="utf-8"))
+                settings.write_text(text, encoding="utf-8")
         base = model / config[part]
         if base.is_dir():  # the tiny pair, which lies in the folder or beside it
             if base.resolve().parent not in (model.resolve(), model.resolve().parent):
@@ -77,13 +79,41 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
                 raise ValueError(f"{base}: holds no model.safetensors; nothing else is published")
             copy_files(base, out / part, BASE_FILES)
             config[part] = part
+        elif not re.fullmatch(r"\w[\w.-]*/[\w.-]+", config[part]):
+            known = "neither a folder nor an owner/name of the Hub"
+            raise ValueError(f"{model}/config.json: {part} is {config[part]}, {known}")
     config["auto_map"] = {"AutoConfig": "pipeline.TinyAudioConfig",
                           "AutoModel": "pipeline.TinyAudioModel"}  # fmt: skip
     pipeline = {"impl": "pipeline.TinyAudioPipeline", "pt": ["AutoModel"]}
     config["custom_pipelines"] = {"automatic-speech-recognition": pipeline}
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    try:
+        check_whole(out)
+    except (OSError, ValueError) as error:
+        reason = str(error).replace(str(out), str(model))
+        raise ValueError(f"cannot be loaded as published: {reason}") from None
     copy_code(out, "pipeline.py", "handler.py")
     write_card(out, repo, license)
+
+
+def check_whole(out: Path) -> None:
+    """Read what was copied, and load the model where its bases came along: those of the Hub are not
+    fetched for this. Raises ValueError or OSError."""
+    try:
+        Tokenizer(out)
+    except Exception as error:  # the library has no class for it
+        raise ValueError(f"{out}: its tokenizer cannot be read ({error})") from None
+    read_safetensors(out / "projector.safetensors")
+    for part in PARTS:
+        if getattr(saved_config(out), f"{part}_lora").r:
+            settings, weights = (out / f"{part}_lora" / name for name in ADAPTER_FILES)
+            try:
+                json.loads(settings.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{settings}: not valid JSON ({error})") from None
+            read_safetensors(weights)
+    if all((out / part).is_dir() for part in PARTS):
+        TinyAudio.from_pretrained(out, device="cpu", dtype=torch.bfloat16)  # half the memory
 
 
 def build_space(out: Path, repo: str, license: str) -> None:
