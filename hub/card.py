@@ -41,7 +41,8 @@ def write_card(folder: Path, repo: str, license: str) -> None:
     data = ModelCardData(
         language="en", license=license, library_name="transformers", pipeline_tag=TASK,
         tags=["tiny-audio", *families, *lora, "custom_code"], model_name=name,
-        base_model=bases or None, datasets=hub_datasets(training["config"]["data"]["train"]),
+        base_model=bases or None, base_model_relation="adapter" if bases else None,  # else a merge
+        datasets=hub_datasets(training["config"]["data"]["train"]),
         metrics=["wer", "cer"], eval_results=model_index(summary),
     )  # fmt: skip
     text = Template((HERE / "card.md").read_text(encoding="utf-8")).substitute(
@@ -92,14 +93,19 @@ def hub_datasets(sources: list[str]) -> list[str] | None:
     return sorted({found[0] for found in map(hub_source, sources) if found}) or None
 
 
+def whole_split(summary: dict) -> tuple[str, str] | None:
+    """Dataset and split, if there is one test set and it is a whole split of the Hub's."""
+    sources = test_sets(summary)
+    return hub_source(sources[0]) if len(sources) == 1 and not sources[0].endswith("]") else None
+
+
 def how_scored(summary: dict) -> str:
     return f"{summary['normalizer']} normaliser, {search_name(summary)}"
 
 
 def model_index(summary: dict) -> list[EvalResult]:
     """WER and CER under the named normaliser, and WER on the words as they stand, in percent."""
-    source = " + ".join(test_sets(summary))
-    found = hub_source(source)
+    source, found = " + ".join(test_sets(summary)), whole_split(summary)
     rates = (
         ("wer", f"WER ({how_scored(summary)})", summary["wer"]),
         ("cer", f"CER ({how_scored(summary)})", summary["cer"]),
@@ -117,13 +123,12 @@ def model_index(summary: dict) -> list[EvalResult]:
 
 
 def hub_results(summary: dict) -> list[EvalResultEntry]:
-    """The WER for .eval_results/, if there is one test set and it is a dataset of the Hub."""
-    found = [hub_source(source) for source in test_sets(summary)]
-    if len(found) != 1 or not found[0] or test_sets(summary)[0].endswith("]"):  # a part of it
+    """The WER for .eval_results/, where the test set is a whole split of the Hub's."""
+    if (found := whole_split(summary)) is None:
         return []
     return [
         EvalResultEntry(
-            dataset_id=found[0][0], task_id=found[0][1], value=round(100 * summary["wer"], 2),
+            dataset_id=found[0], task_id=found[1], value=round(100 * summary["wer"], 2),
             notes=f"WER in percent, {how_scored(summary)}, {summary['utterances']} utterances",
         )
     ]  # fmt: skip

@@ -1,12 +1,15 @@
 """What is published: that it is whole, what its card says, and what becomes of others' changes."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
+from hub.card import hub_results, model_index
+from hub.merge import split_card
 from hub.repository import build
 
 
@@ -66,3 +69,44 @@ def test_a_base_that_is_nowhere_is_not_published(model, base):
     change(model / "config.json", decoder=base)
     with pytest.raises(ValueError, match=f"decoder is {base}, neither a folder nor an owner/name"):
         build_all(model)
+
+
+def card_of(folder: Path) -> tuple[dict, str]:
+    return split_card((folder / "README.md").read_text())
+
+
+def test_the_card_names_the_transformers_that_the_pipeline_is_tested_with(model):
+    """Fails if its example is left to run into an ImportError of transformers 4."""
+    assert "transformers>=5\n" in (ROOT / "tests" / "requirements.txt").read_text()
+    text = card_of(build_all(model)["model"])[1]
+    for page in (text, (ROOT / "README.md").read_text()):
+        assert "transformers (5 or newer)" in page
+
+
+def test_bases_on_the_hub_are_adapted_and_not_merged(model):
+    """Fails if the Hub would guess from two bases that the model is their merge."""
+    assert "base_model_relation" not in card_of(build_all(model)["model"])[0]
+    shutil.rmtree(model.parent / "built")
+    change(model / "config.json", encoder="you/hubert", decoder="you/qwen3")
+    card = card_of(build_all(model)["model"])[0]
+    assert card["base_model"] == ["you/hubert", "you/qwen3"]
+    assert card["base_model_relation"] == "adapter"
+
+
+CLEAN = "hf://datasets/openslr/librispeech_asr/all/test.clean/*.parquet"
+LOQUACIOUS = "hf://datasets/speechbrain/LoquaciousSet/test/*.parquet"
+
+
+@pytest.mark.parametrize(
+    ("data", "known"),
+    [(CLEAN, True), ([CLEAN], True), ([CLEAN, LOQUACIOUS], False), ([f"{CLEAN}[:300]"], False)],
+)
+def test_rates_stand_under_a_dataset_of_the_hub_if_they_are_of_a_whole_split(model, data, known):
+    """Fails if the rate of several test sets together, or of a part of one, is said to be that of
+    the first."""
+    summary = json.loads((model / "summary.json").read_text()) | {"data": data}
+    found = {(r.dataset_type, r.dataset_split) for r in model_index(summary)}
+    assert (found == {("openslr/librispeech_asr", "test.clean")}) == known
+    assert len(found) == 1 and bool(hub_results(summary)) == known
+    assert known or {split for _, split in found} == {None}
+    assert all(re.fullmatch(r"[\w.-]+(/[\w.-]+)?", kind) for kind, _ in found)
