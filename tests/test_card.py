@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 
 from hub.card import hub_results, model_index
-from hub.merge import split_card
+from hub.merge import RECORD, merge, merge_data, split_card
 from hub.repository import build
 
 
@@ -110,3 +110,81 @@ def test_rates_stand_under_a_dataset_of_the_hub_if_they_are_of_a_whole_split(mod
     assert len(found) == 1 and bool(hub_results(summary)) == known
     assert known or {split for _, split in found} == {None}
     assert all(re.fullmatch(r"[\w.-]+(/[\w.-]+)?", kind) for kind, _ in found)
+
+
+OURS = {"license": "mit", "tags": ["a", "b"], "title": "tiny", "datasets": ["d"]}
+
+
+@pytest.mark.parametrize("new", [OURS, OURS | {"tags": ["a", "b", "new"]}])
+def test_what_others_deleted_from_the_yaml_stays_deleted(new):
+    """Fails if a tag that somebody took away comes back with every publication."""
+    theirs = {"license": "mit", "tags": ["b", "mine"], "datasets": None}
+    more = new["tags"][2:]
+    kept = merge_data(new, OURS, theirs)
+    assert kept.pop("tags") in (["b", *more, "mine"], ["b", "mine", *more])
+    assert kept == {"license": "mit"}
+    assert "tags" not in merge_data(new, OURS, OURS | {"tags": None})  # `tags:` and nothing behind
+
+
+def index(*metrics, source=None, split="test", name="a/b"):
+    """A model-index with one result."""
+    result = {
+        "dataset": {"type": "a/b", "name": name, "split": split},
+        "metrics": [{"type": kind, "name": kind.upper(), "value": v} for kind, v in metrics],
+    }
+    return [{"name": "tiny", "results": [result | ({"source": source} if source else {})]}]
+
+
+def test_our_results_are_known_by_dataset_and_metric():
+    """Fails if an old rate stays beside the new one because somebody noted where it is from."""
+    base, new = index(("wer", 5.0), ("cer", 2.0)), index(("wer", 4.0), ("cer", 1.0))
+    noted = index(("wer", 5.0), ("cer", 2.0), source={"url": "https://x"}, name="A and B")
+
+    def merged(ours, was, theirs):
+        was = {"model-index": was} if was else {}
+        return merge_data({"model-index": ours}, was, {"model-index": theirs}).get("model-index")
+
+    assert merged(new, base, noted) == new
+    assert merged(new, None, noted) == new  # a card from elsewhere
+    assert merged(base, base, noted) == noted  # nothing new from us: all is theirs
+    others = index(("wer", 5.0), ("cer", 2.0), ("mer", 3.0))
+    expected = new[0]["results"] + index(("mer", 3.0))[0]["results"]
+    assert merged(new, base, others)[0]["results"] == expected
+    elsewhere = index(("wer", 9.0), split="dev")[0]["results"]
+    theirs = [{"name": "tiny", "results": base[0]["results"] + elsewhere}]
+    assert merged(new, base, theirs)[0]["results"] == new[0]["results"] + elsewhere
+    assert merged(new, base, index(("wer", 5.0))) == index(("wer", 4.0))  # one deleted
+    assert merged(new, base, None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("README.md", "---\n- a\n- b\n---\n", "README.md on the Hub: its YAML is broken"),
+        ("README.md", "---\njust words\n---\n", "README.md on the Hub: its YAML is broken"),
+        ("README.md", "---\ndate: 2024-13-01\n---\n", "README.md on the Hub: its YAML is broken"),
+        ("README.md", "---\nmodel-index: words\n---\n", "README.md on the Hub: its model-index"),
+        ("README.md", "---\nmodel-index: [{results: [1]}]\n---\n", "README.md on the Hub: its mod"),
+        (RECORD, "", f"{RECORD} on the Hub is damaged"),
+        (RECORD, "[]", f"{RECORD} on the Hub is damaged"),
+    ],
+)
+def test_what_cannot_be_merged_is_named(model, name, text, sentence):
+    """Fails if a file on the Hub that somebody broke ends in a traceback, or without its name."""
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        merge(build_all(model)["model"], {name: text})
+
+
+def test_a_new_spaces_own_header_is_not_taken_for_an_edit(model):
+    """Fails if the header that the Hub gives an empty Space would stand for ours."""
+    starter = (
+        "---\ntitle: Something\nemoji: 🐨\nsdk: gradio\nsdk_version: 4.0.0\napp_file: other.py\n"
+        "---\n\nCheck out the configuration reference at "
+        "https://huggingface.co/docs/hub/spaces-config-reference\n"
+    )
+    space = build_all(model, space=True)["space"]
+    before = card_of(space)
+    merge(space, {"README.md": starter})
+    assert card_of(space) == before
+    merge(space, {"README.md": f"{starter}\nMy words.\n"})
+    assert card_of(space) == (before[0], f"{before[1]}\nMy words.\n")
