@@ -22,6 +22,10 @@ from report import search_name
 HERE = Path(__file__).parent
 PARTS = ("encoder", "decoder")
 TASK = "automatic-speech-recognition"
+GRADIO = "6.31.0"  # that the Space was tested with
+# A Space's machines, with the GB that a model may fill: the free one's memory (in float32), then
+# those of GPUs (in bfloat16). https://huggingface.co/docs/hub/spaces-gpus
+FREE, MACHINES = 16, {"l4x1": 24, "l40sx1": 48, "a100-large": 80}
 FAMILIES = ("hubert", "wav2vec2", "qwen3", "qwen2", "llama")  # tags, and citations.bib's keys
 
 
@@ -214,13 +218,27 @@ def limits(training: dict, summary: dict) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def space_card(repo: str, license: str) -> str:
+def space_card(repo: str, license: str, training: dict) -> str:
     """README.md of a Space: its YAML tells the Hub what to run, and app.py which model."""
-    name = repo.split("/")[-1]
+    name, machine, needs = repo.split("/")[-1], *space_machine(training)
     data = {
         "title": name, "emoji": "🎙️", "colorFrom": "blue", "colorTo": "green", "sdk": "gradio",
-        "app_file": "app.py", "pinned": False, "license": license, "models": [repo],
-        "short_description": "Speech in, text out",
-    }  # fmt: skip
+        "sdk_version": GRADIO, "app_file": "app.py", "pinned": False, "license": license,
+        "models": [repo], "short_description": "Speech in, text out",
+    } | ({"suggested_hardware": machine} if machine else {})  # fmt: skip
     head = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
-    return f"---\n{head}---\n\nSpeak to [{repo}](https://huggingface.co/{repo}).\n"
+    return f"---\n{head}---\n\nSpeak to [{repo}](https://huggingface.co/{repo}).{needs}\n"
+
+
+def space_machine(training: dict) -> tuple[str | None, str]:
+    """The smallest machine with a GPU that the model runs on, and that it must be chosen; neither
+    where the free machine will do. A third of the memory is for what is not weights."""
+    weights = (training["parameters_trained"] + training["parameters_frozen"]) / 1e9
+    if 4 * weights <= FREE * 2 / 3:
+        return None, ""
+    fits = [name for name, memory in MACHINES.items() if 2 * weights <= memory * 2 / 3]
+    needs = (
+        f" Its weights take {4 * weights:.0f} GB of memory ({2 * weights:.0f} on a GPU): too much "
+        f"for the free machine. Choose {fits[0] if fits else 'another'} in the Space's settings."
+    )
+    return fits[0] if fits else None, needs

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub.errors import HfHubHTTPError
 
 from checkpoints import read_config, read_safetensors
-from hub.card import PARTS, space_card, write_card
+from hub.card import GRADIO, PARTS, space_card, write_card
 from hub.merge import published_files, write_record
 from tinyaudio import TinyAudio, saved_config
 from tokenizer import Tokenizer
@@ -26,8 +26,8 @@ MADE_BY = {
 }  # fmt: skip
 # By name: who knows what else lies in these folders.
 MODEL_FILES = ("config.json", "projector.safetensors", *Tokenizer.FILES, *MADE_BY)
-BASE_FILES = ("model*.safetensors", *Tokenizer.FILES, "*config.json",
-              "vocab.json", "merges.txt", "model.safetensors.index.json")  # fmt: skip
+BASE_FILES = ("model*.safetensors", *Tokenizer.FILES, "*config.json", "vocab.json", "merges.txt",
+              "model.safetensors.index.json", "LICENSE*", "NOTICE*")  # fmt: skip
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 # A base of the client's errors is the HTTP library's, which has been another with time.
 ERRORS = (*HfHubHTTPError.__bases__, OSError, ValueError, RuntimeError)
@@ -44,7 +44,7 @@ def build(out: Path, model: Path, repo: str, license: str, space: bool) -> dict[
     try:
         build_model(out, model, repo, license)
         if space:
-            build_space(folders["space"], repo, license)
+            build_space(folders["space"], model, repo, license)
     except BaseException:  # nothing half-built stays
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
@@ -116,17 +116,19 @@ def check_whole(out: Path) -> None:
         TinyAudio.from_pretrained(out, device="cpu", dtype=torch.bfloat16)  # half the memory
 
 
-def build_space(out: Path, repo: str, license: str) -> None:
+def build_space(out: Path, model: Path, repo: str, license: str) -> None:
     """The folder of a Space: a page that runs the published model."""
-    copy_code(out, "app.py", more=("gradio>=6",))
+    copy_code(out, "app.py", more=(f"gradio>={GRADIO}",))
     copy_files(ROOT / "samples", out / "samples", ("*.wav", "manifest.jsonl"))
-    (out / "README.md").write_text(space_card(repo, license), encoding="utf-8")
+    training = json.loads((model / "training.json").read_text(encoding="utf-8"))
+    (out / "README.md").write_text(space_card(repo, license, training), encoding="utf-8")
 
 
 def copy_files(source: Path, out: Path, patterns: tuple[str, ...]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path in (path for pattern in patterns for path in source.glob(pattern)):
-        shutil.copy(path, out)
+        if path.is_file():
+            shutil.copy(path, out)
 
 
 def without_folders(text: str) -> str:
@@ -139,8 +141,8 @@ def without_folders(text: str) -> str:
 
 
 def copy_code(out: Path, *files: str, more: tuple[str, ...] = ()) -> None:
-    """The model's code as code/, files of hub/ beside it, and requirements.txt."""
-    for name in CODE:
+    """The model's code as code/ with its licence, files of hub/ beside it, and requirements.txt."""
+    for name in (*CODE, "LICENSE"):  # which says that it goes along
         (out / "code" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, out / "code" / name)
     for name in files:

@@ -1,14 +1,20 @@
 """What is published: that it is whole, what its card says, and what becomes of others' changes."""
 
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import ROOT
+import soundfile
+from conftest import ROOT, requires
+from huggingface_hub import SpaceHardware
 
+from audio import load_audio
 from hub.card import hub_results, model_index
+from hub.handler import EndpointHandler
 from hub.merge import RECORD, merge, merge_data, split_card
 from hub.repository import build
 
@@ -188,3 +194,61 @@ def test_a_new_spaces_own_header_is_not_taken_for_an_edit(model):
     assert card_of(space) == before
     merge(space, {"README.md": f"{starter}\nMy words.\n"})
     assert card_of(space) == (before[0], f"{before[1]}\nMy words.\n")
+
+
+def test_a_space_is_built_with_the_gradio_that_it_was_tested_with(model):
+    """Fails if the Hub may take another one, or if the Space's two files contradict each other."""
+    space = build_all(model, space=True)["space"]
+    version = card_of(space)[0]["sdk_version"]
+    assert f"gradio>={version}\n" in (space / "requirements.txt").read_text()
+    assert requires("gradio").__version__.split(".")[0] == version.split(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("billions", "machine", "sentence"),
+    [
+        (0.01, None, ""),
+        (2.5, None, ""),
+        (4.5, "l4x1", "18 GB of memory (9 on a GPU)"),
+        (9.3, "l40sx1", "37 GB of memory (19 on a GPU)"),  # configs/a40.yaml
+        (25, "a100-large", "100 GB of memory (50 on a GPU)"),
+        (40, None, "Choose another in the Space's settings"),
+    ],
+)
+def test_a_space_says_which_machine_its_model_needs(model, billions, machine, sentence):
+    """Fails if a large model's Space is left to die on the free machine, which has 16 GB."""
+    change(model / "training.json", parameters_trained=0, parameters_frozen=int(billions * 1e9))
+    data, text = card_of(build_all(model, space=True)["space"])
+    assert data.get("suggested_hardware") == machine
+    assert machine is None or machine in set(SpaceHardware)
+    assert sentence in text and ("free machine" in text) == bool(sentence)
+
+
+def test_licences_go_along(model):
+    """Fails if code or weights are published without the notice that their licence asks for."""
+    base = model.parent / "tiny-qwen3"
+    (base / "LICENSE").write_text("Apache")
+    (base / "NOTICE.txt").write_text("made by")
+    (base / "LICENSES").mkdir()
+    folders = build_all(model, space=True)
+    assert (folders["model"] / "decoder" / "LICENSE").read_text() == "Apache"
+    assert (folders["model"] / "decoder" / "NOTICE.txt").read_text() == "made by"
+    for folder in folders.values():
+        assert (folder / "code" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
+@pytest.mark.parametrize(("files", "hours"), [(6, 0.3), (1, 2)])
+def test_the_endpoint_decodes_no_more_than_it_may(files, hours):
+    """Fails if a megabyte of silent FLACs takes gigabytes before it is refused."""
+    silence = io.BytesIO()
+    soundfile.write(silence, np.zeros(int(hours * 3600 * 4_000), "int16"), 4_000, format="FLAC")
+    handler, decoded = EndpointHandler.__new__(EndpointHandler), []  # it gets no further
+
+    def load(*arguments, **options):
+        decoded.append(len(waveform := load_audio(*arguments, **options)))
+        return waveform
+
+    handler.load_audio = load
+    answer = handler({"inputs": [silence.getvalue()] * files})
+    assert answer == {"error": "inputs: more than 3600 s of audio at once"}
+    assert 3600 < sum(decoded) / 16_000 <= 3601
