@@ -22,6 +22,10 @@ from report import search_name
 HERE = Path(__file__).parent
 PARTS = ("encoder", "decoder")
 TASK = "automatic-speech-recognition"
+GRADIO = "6.31.0"  # that the Space was tested with
+# A Space's machines, with the GB that a model may fill: the free one's memory (in float32), then
+# those of GPUs (in bfloat16). https://huggingface.co/docs/hub/spaces-gpus
+FREE, MACHINES = 16, {"l4x1": 24, "l40sx1": 48, "a100-large": 80}
 FAMILIES = ("hubert", "wav2vec2", "qwen3", "qwen2", "llama")  # tags, and citations.bib's keys
 
 
@@ -41,7 +45,8 @@ def write_card(folder: Path, repo: str, license: str) -> None:
     data = ModelCardData(
         language="en", license=license, library_name="transformers", pipeline_tag=TASK,
         tags=["tiny-audio", *families, *lora, "custom_code"], model_name=name,
-        base_model=bases or None, datasets=hub_datasets(training["config"]["data"]["train"]),
+        base_model=bases or None, base_model_relation="adapter" if bases else None,  # else a merge
+        datasets=hub_datasets(training["config"]["data"]["train"]),
         metrics=["wer", "cer"], eval_results=model_index(summary),
     )  # fmt: skip
     text = Template((HERE / "card.md").read_text(encoding="utf-8")).substitute(
@@ -92,14 +97,19 @@ def hub_datasets(sources: list[str]) -> list[str] | None:
     return sorted({found[0] for found in map(hub_source, sources) if found}) or None
 
 
+def whole_split(summary: dict) -> tuple[str, str] | None:
+    """Dataset and split, if there is one test set and it is a whole split of the Hub's."""
+    sources = test_sets(summary)
+    return hub_source(sources[0]) if len(sources) == 1 and not sources[0].endswith("]") else None
+
+
 def how_scored(summary: dict) -> str:
     return f"{summary['normalizer']} normaliser, {search_name(summary)}"
 
 
 def model_index(summary: dict) -> list[EvalResult]:
     """WER and CER under the named normaliser, and WER on the words as they stand, in percent."""
-    source = " + ".join(test_sets(summary))
-    found = hub_source(source)
+    source, found = " + ".join(test_sets(summary)), whole_split(summary)
     rates = (
         ("wer", f"WER ({how_scored(summary)})", summary["wer"]),
         ("cer", f"CER ({how_scored(summary)})", summary["cer"]),
@@ -117,13 +127,12 @@ def model_index(summary: dict) -> list[EvalResult]:
 
 
 def hub_results(summary: dict) -> list[EvalResultEntry]:
-    """The WER for .eval_results/, if there is one test set and it is a dataset of the Hub."""
-    found = [hub_source(source) for source in test_sets(summary)]
-    if len(found) != 1 or not found[0] or test_sets(summary)[0].endswith("]"):  # a part of it
+    """The WER for .eval_results/, where the test set is a whole split of the Hub's."""
+    if (found := whole_split(summary)) is None:
         return []
     return [
         EvalResultEntry(
-            dataset_id=found[0][0], task_id=found[0][1], value=round(100 * summary["wer"], 2),
+            dataset_id=found[0], task_id=found[1], value=round(100 * summary["wer"], 2),
             notes=f"WER in percent, {how_scored(summary)}, {summary['utterances']} utterances",
         )
     ]  # fmt: skip
@@ -209,13 +218,27 @@ def limits(training: dict, summary: dict) -> str:
     return "\n".join(f"- {line}" for line in lines)
 
 
-def space_card(repo: str, license: str) -> str:
+def space_card(repo: str, license: str, training: dict) -> str:
     """README.md of a Space: its YAML tells the Hub what to run, and app.py which model."""
-    name = repo.split("/")[-1]
+    name, machine, needs = repo.split("/")[-1], *space_machine(training)
     data = {
         "title": name, "emoji": "🎙️", "colorFrom": "blue", "colorTo": "green", "sdk": "gradio",
-        "app_file": "app.py", "pinned": False, "license": license, "models": [repo],
-        "short_description": "Speech in, text out",
-    }  # fmt: skip
+        "sdk_version": GRADIO, "app_file": "app.py", "pinned": False, "license": license,
+        "models": [repo], "short_description": "Speech in, text out",
+    } | ({"suggested_hardware": machine} if machine else {})  # fmt: skip
     head = yaml.safe_dump(data, allow_unicode=True, sort_keys=False)
-    return f"---\n{head}---\n\nSpeak to [{repo}](https://huggingface.co/{repo}).\n"
+    return f"---\n{head}---\n\nSpeak to [{repo}](https://huggingface.co/{repo}).{needs}\n"
+
+
+def space_machine(training: dict) -> tuple[str | None, str]:
+    """The smallest machine with a GPU that the model runs on, and that it must be chosen; neither
+    where the free machine will do. A third of the memory is for what is not weights."""
+    weights = (training["parameters_trained"] + training["parameters_frozen"]) / 1e9
+    if 4 * weights <= FREE * 2 / 3:
+        return None, ""
+    fits = [name for name, memory in MACHINES.items() if 2 * weights <= memory * 2 / 3]
+    needs = (
+        f" Its weights take {4 * weights:.0f} GB of memory ({2 * weights:.0f} on a GPU): too much "
+        f"for the free machine. Choose {fits[0] if fits else 'another'} in the Space's settings."
+    )
+    return fits[0] if fits else None, needs

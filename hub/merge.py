@@ -10,6 +10,11 @@ import yaml
 
 RECORD = ".tiny-audio.json"
 MERGED = ("README.md", "requirements.txt")  # files that people write in as well
+# What the Hub writes into a new Space, below a header of its own.
+STARTER = (
+    "Check out the configuration reference at "
+    "https://huggingface.co/docs/hub/spaces-config-reference"
+)
 
 
 def published_files(folder: Path) -> list[str]:
@@ -40,15 +45,27 @@ def merge(folder: Path, theirs: dict[str, str]) -> list[str]:
     """Bring what others changed in the texts there into the folder's files; returns the names of
     those files that were published last time and are no more.
 
-    Raises ValueError where the YAML of a card there cannot be read.
+    Raises ValueError where the record or the YAML of a card there cannot be read.
     """
-    record = json.loads(theirs.pop(RECORD, "{}"))
+    record = read_record(theirs.pop(RECORD, "{}"))
+    if not record and STARTER in (card := theirs.get("README.md", "")):
+        theirs["README.md"] = split_card(card)[1].replace(STARTER, "")
     for name, text in theirs.items():
         if (folder / name).is_file():
             base = record.get("texts", {}).get(name, "")
             merged = merge_card if name == "README.md" else merge_text
             (folder / name).write_text(merged(read(folder / name), base, text), encoding="utf-8")
     return sorted(set(record.get("files", [])) - set(published_files(folder)))
+
+
+def read_record(text: str) -> dict:
+    try:
+        record = json.loads(text)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"{RECORD} on the Hub is damaged: put an earlier version of it back")
+    return record
 
 
 def merge_card(new: str, base: str, theirs: str) -> str:
@@ -62,34 +79,69 @@ def split_card(card: str) -> tuple[dict, str]:
     """The YAML in front as a dict, and the text."""
     head = re.match(r"---\n(.*?)\n?---\n", card, re.S)
     try:
-        data = yaml.safe_load(head[1]) if head else {}
-    except yaml.YAMLError as error:
+        data = (yaml.safe_load(head[1]) if head else None) or {}
+    except (yaml.YAMLError, ValueError) as error:  # the second: a date that is none
         reason = " ".join(str(error).split())
         raise ValueError(f"README.md on the Hub: its YAML is broken, mend it: {reason}") from None
-    return data or {}, card[head.end() :] if head else card
+    if not isinstance(data, dict):
+        raise ValueError("README.md on the Hub: its YAML is broken, mend it: no `key: value` lines")
+    return data, card[head.end() :] if head else card
 
 
 def merge_data(new: dict, base: dict, theirs: dict) -> dict:
-    """Keys: what others changed or added stays; lists keep what they added to them."""
-    merged = dict(new)
-    for key, value in theirs.items():
-        if value == base.get(key):
-            continue
-        if key == "model-index":
-            merged[key] = merge_results(new[key], base.get(key, []), value)
-        elif isinstance(new.get(key), list):
-            others, was = (v if isinstance(v, list) else [v] for v in (value, base.get(key, [])))
-            merged[key] += [item for item in others if item not in was and item not in merged[key]]
+    """Keys: what others added, changed or deleted stays so. Where the new version changed it too,
+    a list is merged by its items, and another value is theirs."""
+    merged = {}
+    for key in dict.fromkeys((*new, *theirs)):
+        ours, was, their = (data.get(key) for data in (new, base, theirs))
+        if their == was:
+            merged[key] = ours
+        elif ours == was or their is None or not isinstance(ours, list):
+            merged[key] = their
+        elif key == "model-index":
+            merged[key] = merge_results(ours, was or [], their)
         else:
-            merged[key] = value
-    return merged
+            was, their = (v if isinstance(v, list) else [v] for v in (was or [], their))
+            merged[key] = [item for item in ours if item in their or item not in was]
+            merged[key] += [item for item in their if item not in was and item not in ours]
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def merge_results(new: list, base: list, theirs: list) -> list:
-    """model-index: our results, and those that others added."""
-    known = [result for model in base for result in model["results"]]
-    added = [r for model in theirs for r in model.get("results", []) if r not in known]
-    return [new[0] | {"results": new[0]["results"] + added}, *new[1:]]
+    """model-index, by dataset and metric: our rates, without those that others deleted, and the
+    rates that others added. What they noted beside our old rates goes with these."""
+    try:
+        ours, was, there = (
+            [r for model in v for r in model["results"]] for v in (new, base, theirs)
+        )
+        old = rates(was)
+        results = without(ours, old - rates(there))
+        results += without([r for r in there if r not in was], old | rates(ours))
+    except (AttributeError, KeyError, TypeError):
+        raise ValueError("README.md on the Hub: its model-index is broken, mend it") from None
+    return [new[0] | {"results": results}, *new[1:]]
+
+
+def rate(result: dict, metric: dict) -> tuple:
+    """Which rate on which dataset."""
+    dataset = result["dataset"]
+    where = (dataset.get(key) for key in ("type", "config", "split"))
+    return *where, metric["type"], metric.get("name")
+
+
+def rates(results: list) -> set:
+    return {rate(result, metric) for result in results for metric in result.get("metrics", [])}
+
+
+def without(results: list, known: set) -> list:
+    """Results without the metrics that are known."""
+    kept = []
+    for result in results:
+        metrics = result.get("metrics", [])
+        left = [metric for metric in metrics if rate(result, metric) not in known]
+        if left or not metrics:
+            kept.append(result | {"metrics": left} if metrics else result)
+    return kept
 
 
 def merge_text(new: str, base: str, theirs: str) -> str:

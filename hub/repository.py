@@ -1,14 +1,17 @@
 """A model's repository on the Hub: what it consists of, and what goes wrong on the way there."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import torch
 from huggingface_hub.errors import HfHubHTTPError
 
-from checkpoints import read_config
-from hub.card import PARTS, space_card, write_card
+from checkpoints import read_config, read_safetensors
+from hub.card import GRADIO, PARTS, space_card, write_card
 from hub.merge import published_files, write_record
+from tinyaudio import TinyAudio, saved_config
 from tokenizer import Tokenizer
 
 ROOT = Path(__file__).parents[1]
@@ -23,8 +26,8 @@ MADE_BY = {
 }  # fmt: skip
 # By name: who knows what else lies in these folders.
 MODEL_FILES = ("config.json", "projector.safetensors", *Tokenizer.FILES, *MADE_BY)
-BASE_FILES = ("model*.safetensors", *Tokenizer.FILES, "*config.json",
-              "vocab.json", "merges.txt", "model.safetensors.index.json")  # fmt: skip
+BASE_FILES = ("model*.safetensors", *Tokenizer.FILES, "*config.json", "vocab.json", "merges.txt",
+              "model.safetensors.index.json", "LICENSE*", "NOTICE*")  # fmt: skip
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 # A base of the client's errors is the HTTP library's, which has been another with time.
 ERRORS = (*HfHubHTTPError.__bases__, OSError, ValueError, RuntimeError)
@@ -41,7 +44,7 @@ def build(out: Path, model: Path, repo: str, license: str, space: bool) -> dict[
     try:
         build_model(out, model, repo, license)
         if space:
-            build_space(folders["space"], repo, license)
+            build_space(folders["space"], model, repo, license)
     except BaseException:  # nothing half-built stays
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
@@ -53,9 +56,8 @@ def build(out: Path, model: Path, repo: str, license: str, space: bool) -> dict[
 
 def build_model(out: Path, model: Path, repo: str, license: str) -> None:
     """The folder of a model's repository. Raises ValueError or OSError: what is missing."""
+    saved_config(model)  # raises where it is none
     config = read_config(model)
-    if config.get("model_type") != "tiny_audio":
-        raise ValueError(f"{model}: config.json is not a Tiny Audio model's")
     for name, writer in MADE_BY.items():
         if not (model / name).is_file():
             raise ValueError(f"{model}: holds no {name}; {writer} writes it")
@@ -66,9 +68,9 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
     for part in PARTS:
         if (adapter := model / f"{part}_lora").is_dir():
             copy_files(adapter, out / adapter.name, ADAPTER_FILES)
-            settings = out / adapter.name / "adapter_config.json"  # names the base model
-            text = without_folders(settings.read_text(encoding="utf-8"))
-            settings.write_text(text, encoding="utf-8")
+            for settings in (out / adapter.name).glob("*.json"):  # names the base model
+                text = without_folders(settings.read_text(encoding="utf-8"))
+                settings.write_text(text, encoding="utf-8")
         base = model / config[part]
         if base.is_dir():  # the tiny pair, which lies in the folder or beside it
             if base.resolve().parent not in (model.resolve(), model.resolve().parent):
@@ -77,26 +79,56 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
                 raise ValueError(f"{base}: holds no model.safetensors; nothing else is published")
             copy_files(base, out / part, BASE_FILES)
             config[part] = part
+        elif not re.fullmatch(r"\w[\w.-]*/[\w.-]+", config[part]):
+            known = "neither a folder nor an owner/name of the Hub"
+            raise ValueError(f"{model}/config.json: {part} is {config[part]}, {known}")
     config["auto_map"] = {"AutoConfig": "pipeline.TinyAudioConfig",
                           "AutoModel": "pipeline.TinyAudioModel"}  # fmt: skip
     pipeline = {"impl": "pipeline.TinyAudioPipeline", "pt": ["AutoModel"]}
     config["custom_pipelines"] = {"automatic-speech-recognition": pipeline}
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    try:
+        check_whole(out)
+    except (OSError, ValueError) as error:
+        reason = str(error).replace(str(out), str(model))
+        raise ValueError(f"cannot be loaded as published: {reason}") from None
     copy_code(out, "pipeline.py", "handler.py")
     write_card(out, repo, license)
 
 
-def build_space(out: Path, repo: str, license: str) -> None:
+def check_whole(out: Path) -> None:
+    """Read what was copied, and load the model where its bases came along: those of the Hub are not
+    fetched for this. Raises ValueError or OSError."""
+    try:
+        Tokenizer(out)
+    except Exception as error:  # the library has no class for it
+        raise ValueError(f"{out}: its tokenizer cannot be read ({error})") from None
+    read_safetensors(out / "projector.safetensors")
+    for part in PARTS:
+        if getattr(saved_config(out), f"{part}_lora").r:
+            settings, weights = (out / f"{part}_lora" / name for name in ADAPTER_FILES)
+            try:
+                json.loads(settings.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{settings}: not valid JSON ({error})") from None
+            read_safetensors(weights)
+    if all((out / part).is_dir() for part in PARTS):
+        TinyAudio.from_pretrained(out, device="cpu", dtype=torch.bfloat16)  # half the memory
+
+
+def build_space(out: Path, model: Path, repo: str, license: str) -> None:
     """The folder of a Space: a page that runs the published model."""
-    copy_code(out, "app.py", more=("gradio>=6",))
+    copy_code(out, "app.py", more=(f"gradio>={GRADIO}",))
     copy_files(ROOT / "samples", out / "samples", ("*.wav", "manifest.jsonl"))
-    (out / "README.md").write_text(space_card(repo, license), encoding="utf-8")
+    training = json.loads((model / "training.json").read_text(encoding="utf-8"))
+    (out / "README.md").write_text(space_card(repo, license, training), encoding="utf-8")
 
 
 def copy_files(source: Path, out: Path, patterns: tuple[str, ...]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path in (path for pattern in patterns for path in source.glob(pattern)):
-        shutil.copy(path, out)
+        if path.is_file():
+            shutil.copy(path, out)
 
 
 def without_folders(text: str) -> str:
@@ -109,8 +141,8 @@ def without_folders(text: str) -> str:
 
 
 def copy_code(out: Path, *files: str, more: tuple[str, ...] = ()) -> None:
-    """The model's code as code/, files of hub/ beside it, and requirements.txt."""
-    for name in CODE:
+    """The model's code as code/ with its licence, files of hub/ beside it, and requirements.txt."""
+    for name in (*CODE, "LICENSE"):  # which says that it goes along
         (out / "code" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, out / "code" / name)
     for name in files:
