@@ -39,7 +39,8 @@ def write_card(folder: Path, repo: str, license: str) -> None:
     if not summary["words"]:
         raise ValueError(f"{folder}/summary.json: no words were scored; run eval.py on speech")
     name = repo.split("/")[-1]
-    bases = [config[part] for part in PARTS if not (folder / config[part]).is_dir()]
+    named = [config[part] for part in PARTS if not (folder / config[part]).is_dir()]
+    bases = [base.partition("@")[0] for base in named]  # without the revision
     families = base_families(training["config"]["model"])
     lora = ["lora"] if any(config[f"{part}_lora"]["r"] for part in PARTS) else []
     data = ModelCardData(

@@ -79,7 +79,7 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
                 raise ValueError(f"{base}: holds no model.safetensors; nothing else is published")
             copy_files(base, out / part, BASE_FILES)
             config[part] = part
-        elif not re.fullmatch(r"\w[\w.-]*/[\w.-]+", config[part]):
+        elif not re.fullmatch(r"\w[\w.-]*/[\w.-]+(@.+)?", config[part]):
             known = "neither a folder nor an owner/name of the Hub"
             raise ValueError(f"{model}/config.json: {part} is {config[part]}, {known}")
     config["auto_map"] = {"AutoConfig": "pipeline.TinyAudioConfig",

@@ -361,7 +361,7 @@ def test_results_on_a_dataset_of_the_hub_go_to_eval_results(published, tmp_path)
     ]
     (folder / "training.json").write_text(json.dumps(training))
     config = json.loads((folder / "config.json").read_text())
-    config |= {"encoder": "facebook/hubert-large-ls960-ft", "decoder": "Qwen/Qwen3-0.6B"}
+    config |= {"encoder": "facebook/hubert-large-ls960-ft@refs/pr/1", "decoder": "Qwen/Qwen3-0.6B"}
     (folder / "config.json").write_text(json.dumps(config))
     write_card(folder, "you/real", "apache-2.0")
     path = folder / ".eval_results" / "librispeech_asr-test.clean.yaml"
