@@ -46,7 +46,8 @@ def draw(run: Path, path: Path) -> None:
         for axes in (left, right):
             axes.set(xlabel="step", xlim=(0, 1.03 * rows[-1]["step"]))
             axes.grid(alpha=0.3)
-            axes.legend(loc="lower left" if axes is left else None)
+            # Above: there is no corner that one of the runs does not pass through.
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=2, frameon=False)
 
 
 def main() -> int:
