@@ -23,6 +23,7 @@ from torch import Tensor
 
 from audio import SAMPLE_RATE, SILENT, load_audio, open_audio
 from checkpoints import signals_held, spare
+from devices import move
 from synthesis import espeak_corpus
 
 SHORTEST = SAMPLE_RATE // 20  # samples: one encoder frame sees 400 of them
@@ -88,7 +89,7 @@ class Batch:
         return self.lengths.sum().item() / SAMPLE_RATE
 
     def to(self, device) -> "Batch":
-        return replace(self, waveforms=self.waveforms.to(device, non_blocking=True))
+        return replace(self, waveforms=move(self.waveforms, device))
 
     def pin_memory(self) -> "Batch":
         """For the DataLoader: copies to a GPU then overlap with what it computes."""
@@ -219,8 +220,7 @@ def plan_batches(
     # A tenth of a second (of the length, if that is less) gives every epoch other neighbours, and
     # hardly more padding.
     order = sorted(kept, key=lambda pair: pair[1] + 0.1 * min(1, pair[1]) * rng.uniform(-1, 1))
-    batches: list[list[Utterance]] = []
-    longest = 0.0
+    batches, longest = [], 0.0
     for utterance, seconds in order:
         longest = max(longest, seconds)
         if not batches or longest * (len(batches[-1]) + 1) > batch_seconds:
@@ -272,7 +272,7 @@ class Batches:
         if cursor and "batch" not in cursor:
             raise ValueError("the checkpoint is of a parquet stream, not of this training data")
         epoch, start = cursor.get("epoch", 0), cursor.get("batch", 0)
-        if start and cursor["of"] != len(self.plan(epoch)):
+        if start and cursor.get("of") != len(self.plan(epoch)):
             print(f"other batches than before: epoch {epoch} begins anew", file=sys.stderr)
             start = 0
         # The ranks take turns. The last of a round is rank 0's: where it is, all of them are.

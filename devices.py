@@ -44,6 +44,12 @@ def hardware(device: str) -> str:
     return f"{name}, {os.cpu_count()} cores" + (" (MPS)" if mps else "")
 
 
+def move(tensor: Tensor, device) -> Tensor:
+    """To a device; the CPU does not wait till a GPU has done what it was given before."""
+    # Not on MPS: such a copy may read memory that is free already (pytorch/pytorch#189690).
+    return tensor.to(device, non_blocking=torch.device(device).type == "cuda")
+
+
 def inference_dtype(device: str) -> torch.dtype:
     """The number format to transcribe in."""
     return torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16

@@ -232,7 +232,7 @@ class ParquetBatches(torch.utils.data.IterableDataset):
                 f"ranks together: {then}, now {now}"
             )
         positions = [Position(**position) for position in cursor.get("positions", [])]
-        if cursor and cursor["cut_by"] != self.cut_by:
+        if cursor and cursor.get("cut_by") != self.cut_by:
             print("other batches than before: the rows in the buffers are heard anew",
                   file=sys.stderr)  # fmt: skip
             positions = [replace(position, batch=0) for position in positions]

@@ -36,7 +36,7 @@ from checkpoints import (
     read_safetensors,
     save_tensors,
 )
-from devices import attend, attend_grouped, convolve, inference_dtype, key_mask, pick_device
+from devices import attend, attend_grouped, convolve, inference_dtype, key_mask, move, pick_device
 from lora import apply_lora, load_adapter, lora_layers, save_adapter
 from projector import AudioProjector, RMSNorm, SwiGLU
 from tokenizer import Tokenizer, is_looping, loop_start, repeated
@@ -51,7 +51,7 @@ def normalise(x: Tensor, lengths: Tensor, eps: float = 1e-7) -> Tensor:
     Of waveforms (B, T), what Wav2Vec2FeatureExtractor does with `do_normalize`; of features
     (B, C, F), each channel by itself. lengths (B,).
     """
-    lengths = lengths.to(x.device, non_blocking=True)
+    lengths = move(lengths, x.device)
     count = lengths.view(-1, *(1,) * (x.ndim - 1))  # (B, 1) or (B, 1, 1)
     valid = torch.arange(x.shape[-1], device=x.device) < count
     mean = (x * valid).sum(-1, keepdim=True) / count
@@ -216,7 +216,7 @@ class Hubert(nn.Module):
         if (shortest := int(lengths.min())) < self.min_samples:
             raise ValueError(f"{shortest} samples are too few: one frame needs {self.min_samples}")
         waveforms = waveforms.to(self.feature_projection.projection.weight.dtype)
-        lengths = lengths.to(waveforms.device, non_blocking=True)
+        lengths = move(lengths, waveforms.device)
         x, frame_lengths = self.feature_extractor(waveforms, lengths)
         padded = self.frame_length(shortest) < x.shape[1]
         return self.encoder(self.feature_projection(x), frame_lengths, padded), frame_lengths
@@ -593,7 +593,7 @@ class TinyAudio(nn.Module):
         """
         end, rows, spans = self.decoder.cfg.eos_token_ids[0], [], []
         answers = [[*self.tokenizer.encode(text), end] for text in batch.texts]
-        labels = torch.tensor([*chain(*answers)]).to(self.device, non_blocking=True)
+        labels = move(torch.tensor([*chain(*answers)]), self.device)
         split = labels.split([len(answer) for answer in answers])
         for audio, answer in zip(self.encode(batch.waveforms, batch.lengths), split, strict=True):
             prompt = self.splice(audio)

@@ -15,6 +15,7 @@ from devices import (
     has_flash_attention,
     inference_dtype,
     key_mask,
+    move,
     pick_device,
     training_dtype,
 )
@@ -129,6 +130,17 @@ def test_where_there_is_flash_attention(device, capability, dtype, built, expect
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.backends.cuda, "is_flash_attention_available", lambda: built)
     assert has_flash_attention(torch.device(device), dtype) == expected
+
+
+def test_only_cuda_is_copied_to_without_waiting():
+    """Fails if MPS copies what is free already: wrong numbers, without a word."""
+
+    class Recorder:
+        def to(self, device, non_blocking):
+            return non_blocking
+
+    found = [move(Recorder(), device) for device in ("mps", "cpu", "cuda:1", torch.device("cuda"))]
+    assert found == [False, False, True, True]
 
 
 @pytest.mark.parametrize("B, H, K, S, T", [(3, 6, 2, 1, 7), (2, 4, 4, 5, 5), (2, 8, 1, 3, 6)])
