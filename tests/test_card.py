@@ -69,7 +69,10 @@ def test_a_base_that_is_cut_short_is_not_published(model):
         build_all(model)
 
 
-@pytest.mark.parametrize("base", ["decoder", "../tiny-qwen", "/models/qwen3", "a/b/c"])
+@pytest.mark.parametrize(
+    "base",
+    ["decoder", "../tiny-qwen", "/models/qwen3", "a/b/c", "a/b--c", "a/b.git", "ä/b", "@main"],
+)
 def test_a_base_that_is_nowhere_is_not_published(model, base):
     """Fails if a folder that is missing would stand on the card as a model of the Hub."""
     change(model / "config.json", decoder=base)
