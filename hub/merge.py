@@ -29,7 +29,10 @@ def write_record(folder: Path) -> None:
 
 
 def read(path: Path) -> str:
-    return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+    try:
+        return path.read_text(encoding="utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} on the Hub: is not text in UTF-8, mend it") from None
 
 
 def texts_there(api, repo: str, kind: str, revision: str) -> dict[str, str]:
@@ -61,9 +64,12 @@ def merge(folder: Path, theirs: dict[str, str]) -> list[str]:
 def read_record(text: str) -> dict:
     try:
         record = json.loads(text)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
+        files = record.get("files", [])
+        names_and_texts = (*files, *record.get("texts", {}).values())
+        whole = isinstance(files, list) and all(isinstance(v, str) for v in names_and_texts)
+    except (AttributeError, TypeError, ValueError):
+        whole = False
+    if not whole:
         raise ValueError(f"{RECORD} on the Hub is damaged: put an earlier version of it back")
     return record
 
@@ -77,15 +83,15 @@ def merge_card(new: str, base: str, theirs: str) -> str:
 
 def split_card(card: str) -> tuple[dict, str]:
     """The YAML in front as a dict, and the text."""
-    head = re.match(r"---\n(.*?)\n?---\n", card, re.S)
+    head = re.match(r"---\n(.*?\n)??---(\n|$)", card, re.S)
     try:
-        data = (yaml.safe_load(head[1]) if head else None) or {}
+        data = yaml.safe_load(head[1] or "") if head else None
     except (yaml.YAMLError, ValueError) as error:  # the second: a date that is none
         reason = " ".join(str(error).split())
         raise ValueError(f"README.md on the Hub: its YAML is broken, mend it: {reason}") from None
-    if not isinstance(data, dict):
+    if not isinstance(data, dict | None):  # None: there is no YAML, or it is empty
         raise ValueError("README.md on the Hub: its YAML is broken, mend it: no `key: value` lines")
-    return data, card[head.end() :] if head else card
+    return data or {}, card[head.end() :] if head else card
 
 
 def merge_data(new: dict, base: dict, theirs: dict) -> dict:

@@ -1,12 +1,12 @@
 """A model's repository on the Hub: what it consists of, and what goes wrong on the way there."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
 import torch
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from checkpoints import read_config, read_safetensors
 from hub.card import GRADIO, PARTS, space_card, write_card
@@ -79,7 +79,7 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
                 raise ValueError(f"{base}: holds no model.safetensors; nothing else is published")
             copy_files(base, out / part, BASE_FILES)
             config[part] = part
-        elif not re.fullmatch(r"\w[\w.-]*/[\w.-]+(@.+)?", config[part]):
+        elif not is_hub_id(config[part]):
             known = "neither a folder nor an owner/name of the Hub"
             raise ValueError(f"{model}/config.json: {part} is {config[part]}, {known}")
     config["auto_map"] = {"AutoConfig": "pipeline.TinyAudioConfig",
@@ -94,6 +94,16 @@ def build_model(out: Path, model: Path, repo: str, license: str) -> None:
         raise ValueError(f"cannot be loaded as published: {reason}") from None
     copy_code(out, "pipeline.py", "handler.py")
     write_card(out, repo, license)
+
+
+def is_hub_id(base: str) -> bool:
+    """Whether it is an owner/name of the Hub, with or without a revision."""
+    repo = base.partition("@")[0]
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        return False
+    return "/" in repo  # without an owner it is more likely a folder that is missing
 
 
 def check_whole(out: Path) -> None:

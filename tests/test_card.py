@@ -15,7 +15,7 @@ from huggingface_hub import SpaceHardware
 from audio import load_audio
 from hub.card import hub_results, model_index
 from hub.handler import EndpointHandler
-from hub.merge import RECORD, merge, merge_data, split_card
+from hub.merge import RECORD, merge, merge_data, read, split_card
 from hub.repository import build
 
 
@@ -69,7 +69,10 @@ def test_a_base_that_is_cut_short_is_not_published(model):
         build_all(model)
 
 
-@pytest.mark.parametrize("base", ["decoder", "../tiny-qwen", "/models/qwen3", "a/b/c"])
+@pytest.mark.parametrize(
+    "base",
+    ["decoder", "../tiny-qwen", "/models/qwen3", "a/b/c", "a/b--c", "a/b.git", "ä/b", "@main"],
+)
 def test_a_base_that_is_nowhere_is_not_published(model, base):
     """Fails if a folder that is missing would stand on the card as a model of the Hub."""
     change(model / "config.json", decoder=base)
@@ -168,17 +171,47 @@ def test_our_results_are_known_by_dataset_and_metric():
     [
         ("README.md", "---\n- a\n- b\n---\n", "README.md on the Hub: its YAML is broken"),
         ("README.md", "---\njust words\n---\n", "README.md on the Hub: its YAML is broken"),
+        ("README.md", "---\n[]\n---\n", "README.md on the Hub: its YAML is broken"),
+        ("README.md", "---\nfalse\n---\n", "README.md on the Hub: its YAML is broken"),
+        ("README.md", "---\n- a\n---", "README.md on the Hub: its YAML is broken"),
         ("README.md", "---\ndate: 2024-13-01\n---\n", "README.md on the Hub: its YAML is broken"),
         ("README.md", "---\nmodel-index: words\n---\n", "README.md on the Hub: its model-index"),
         ("README.md", "---\nmodel-index: [{results: [1]}]\n---\n", "README.md on the Hub: its mod"),
         (RECORD, "", f"{RECORD} on the Hub is damaged"),
         (RECORD, "[]", f"{RECORD} on the Hub is damaged"),
+        (RECORD, '{"files": null}', f"{RECORD} on the Hub is damaged"),
+        (RECORD, '{"files": "README.md"}', f"{RECORD} on the Hub is damaged"),  # no letters go
+        (RECORD, '{"texts": []}', f"{RECORD} on the Hub is damaged"),
+        (RECORD, '{"texts": {"README.md": null}}', f"{RECORD} on the Hub is damaged"),
     ],
 )
 def test_what_cannot_be_merged_is_named(model, name, text, sentence):
     """Fails if a file on the Hub that somebody broke ends in a traceback, or without its name."""
     with pytest.raises(ValueError, match=re.escape(sentence)):
         merge(build_all(model)["model"], {name: text})
+
+
+def test_text_that_is_not_utf8_is_named(tmp_path):
+    """Fails if a README.md in another encoding is refused without its name."""
+    (tmp_path / "README.md").write_bytes("café".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"^README\.md on the Hub: is not text in UTF-8"):
+        read(tmp_path / "README.md")
+
+
+@pytest.mark.parametrize(
+    ("card", "data", "text"),
+    [
+        ("---\nlicense: mit\n---\n\ntext\n", {"license": "mit"}, "\ntext\n"),
+        ("---\nlicense: mit\n---", {"license": "mit"}, ""),
+        ("---\ntitle: a ---\nlicense: mit\n---\n", {"title": "a ---", "license": "mit"}, ""),
+        ("---\n---\ntext\n", {}, "text\n"),
+        ("---\n# to come\n---\ntext\n", {}, "text\n"),
+        ("text\n---\n", {}, "text\n---\n"),
+    ],
+)
+def test_the_yaml_of_a_card_ends_at_its_line(card, data, text):
+    """Fails if a card that ends right behind its YAML loses its licence."""
+    assert split_card(card) == (data, text)
 
 
 def test_a_new_spaces_own_header_is_not_taken_for_an_edit(model):
