@@ -149,7 +149,7 @@ def checkpoint_folder(id_or_dir: str | Path, weights: bool = True) -> Path:
         folder = download(*small, "*.safetensors")
         return folder if any(folder.glob("*.safetensors")) else download(*small, "*.bin")
     except Exception as error:  # OSError, or that of the client huggingface_hub happens to use
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().split("\n")[0] or type(error).__name__  # a timeout says nothing
         raise FileNotFoundError(
             f"{id_or_dir}: no such folder, and not to be had from the Hugging Face Hub ({reason})"
         ) from None

@@ -66,8 +66,8 @@ class EncoderCache:
         weight = next(self.encoder.parameters())
         padded = nn.utils.rnn.pad_sequence(rows, batch_first=True)
         # As many frames as the encoder would have given, so that dropout draws the same.
-        frames = self.encoder.frame_length(waveforms.shape[1])
-        padded = nn.functional.pad(padded, (0, 0, 0, frames - padded.shape[1]))
+        longest = self.encoder.frame_length(waveforms.shape[1])
+        padded = nn.functional.pad(padded, (0, 0, 0, longest - padded.shape[1]))
         frames = self.encoder.frame_length(lengths).to(weight.device)
         return padded.to(weight.device, weight.dtype), frames
 
