@@ -213,7 +213,7 @@ def main() -> int:
     model = (JointTinyAudio if args.ctc else TinyAudio).from_pretrained(args.model, args.device)
     folder = report.results_folder(args)  # before the work: it may be refused
     results, summary = evaluate(model, utterances, args.normalizer, beams)
-    write_results(folder, results, summary | {"model": args.model, "data": args.data})
+    write_results(folder, results, summary | {k: vars(args)[k] for k in ("model", "data", "limit")})
     print(report.evaluation_report(results, summary))
     print(f"\n{folder / 'results.jsonl'} and summary.json written")
     return 0

@@ -77,8 +77,10 @@ def citations(keys: list[str]) -> str:
 
 
 def test_sets(summary: dict) -> list[str]:
-    """What a model was scored on: eval.py notes one source, train.py a list of them."""
+    """What a model was scored on: eval.py notes one source, or how much of it, train.py a list."""
     data = summary["data"]
+    if summary.get("limit"):
+        data = f"the first {summary['limit']} of {data}"
     return [data] if isinstance(data, str) else data
 
 

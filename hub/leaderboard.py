@@ -55,7 +55,7 @@ def add_entry(model: Path, repo: str, private: bool = False) -> str:
     training, summary = (read_json(model / name, *keys) for name, keys in RECORDS.items())
     sets = test_sets(summary)
     if len(sets) != 1 or not sets[0].startswith(PUBLIC):
-        return f"no entry for the leaderboard: nobody else can run eval.py on {' + '.join(sets)}"
+        return f"no entry for the leaderboard: {' + '.join(sets)} is no whole public test set"
     if not summary["words"]:
         return "no entry for the leaderboard: its test set holds no words"
     options = f" --beams {summary['beams']}" if summary["beams"] > 1 else ""

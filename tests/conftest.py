@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # `pytest -n 2` has a core for each of its two
+
 import pytest
 import soundfile
 import torch

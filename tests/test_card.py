@@ -107,13 +107,18 @@ LOQUACIOUS = "hf://datasets/speechbrain/LoquaciousSet/test/*.parquet"
 
 
 @pytest.mark.parametrize(
-    ("data", "known"),
-    [(CLEAN, True), ([CLEAN], True), ([CLEAN, LOQUACIOUS], False), ([f"{CLEAN}[:300]"], False)],
-)
-def test_rates_stand_under_a_dataset_of_the_hub_if_they_are_of_a_whole_split(model, data, known):
+    ("data", "limit", "known"),
+    [
+        (CLEAN, None, True), (CLEAN, 60, False), ([CLEAN], None, True),
+        ([CLEAN, LOQUACIOUS], None, False), ([f"{CLEAN}[:300]"], None, False),
+    ],
+)  # fmt: skip
+def test_rates_stand_under_a_dataset_of_the_hub_if_they_are_of_a_whole_split(
+    model, data, limit, known
+):
     """Fails if the rate of several test sets together, or of a part of one, is said to be that of
     the first."""
-    summary = json.loads((model / "summary.json").read_text()) | {"data": data}
+    summary = json.loads((model / "summary.json").read_text()) | {"data": data, "limit": limit}
     found = {(r.dataset_type, r.dataset_split) for r in model_index(summary)}
     assert (found == {("openslr/librispeech_asr", "test.clean")}) == known
     assert len(found) == 1 and bool(hub_results(summary)) == known

@@ -185,6 +185,7 @@ def test_a_part_of_the_test_set_is_not_the_models_result(tmp_path):
     test = ("--data", SAMPLES / "manifest.jsonl")
     assert written(*test, "--limit", 2).startswith("runs/eval/results.jsonl")
     assert (model / "summary.json").read_bytes() == before
+    assert json.loads((tmp_path / "runs" / "eval" / "summary.json").read_text())["limit"] == 2
     assert written(*test).startswith(f"{model}/results.jsonl")
     assert json.loads((model / "summary.json").read_text())["utterances"] == 5
 

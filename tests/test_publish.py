@@ -570,6 +570,8 @@ def test_an_entry_on_a_part_of_the_test_set_is_refused(clone, board, normalizer)
 def test_without_a_shipped_model_the_larger_set_is_the_whole(clone, board):
     """Fails if the sentence names who was scored on more of it, and not who on less."""
     lines, data = free_of_errors(clone, 30), "hf://datasets/a/b/test.parquet"
+    said = board.add_entry(scored(clone, lines[:20], data, limit=20), "aaa/part")
+    assert f"the first 20 of {data} is no whole public test set" in said
     board.add_entry(scored(clone, lines, data), "you/whole")
     with pytest.raises(ValueError, match=r"aaa--part.json: was scored on other .* \(20, not 30\)"):
         board.add_entry(scored(clone, lines[:20], data), "aaa/part")
@@ -592,7 +594,7 @@ def test_only_test_sets_that_anybody_can_get_are_listed(clone, board, data, list
     said = board.add_entry(scored(clone, free_of_errors(clone, 5), data), "you/own")
     written = {"you--own.json", "you--own.jsonl"} if listed else set()
     assert entries(clone).keys() - before.keys() == written
-    assert listed or f"nobody else can run eval.py on {data}" in said
+    assert listed or f"{data} is no whole public test set" in said
 
 
 def test_a_refused_entry_leaves_the_earlier_one(clone, board):

@@ -75,8 +75,9 @@ def test_every_script_explains_itself(script):
 
 def test_ci_runs_what_the_readme_says():
     ci = (ROOT / ".ci" / "run").read_text()
-    assert "pip install -r requirements.txt -r tests/requirements.txt && python -m pytest" in README
-    assert "-r requirements.txt -r tests/requirements.txt" in ci and "python -m pytest" in ci
+    packages, tests = "-r requirements.txt -r tests/requirements.txt", "python -m pytest -n 2"
+    assert f"pip install {packages} && {tests}" in README
+    assert packages in ci and tests in ci
 
 
 def test_the_table_of_benchmarks_is_complete():
