@@ -28,13 +28,14 @@ def first_frames(letters: Tensor, but: Sequence[int]) -> list[int]:
 def draw_similarity(path: Path, stages: list[Tensor], letters: Tensor) -> None:
     """The cosine similarity of each frame of an utterance with each other, their mean removed."""
     places = first_frames(letters, but=(BLANK, SPACE))
-    names = [ALPHABET[letters[i]] for i in places]
-    with picture(path, 1, 2, size=(10, 4.8), sharey=True) as both:
+    # Letters can be one frame apart: by turns they stand a little further out.
+    names = [(ALPHABET[letters[i]], turn % 3) for turn, i in enumerate(places)]
+    with picture(path, 1, 2, size=(10, 5.4), sharey=True) as both:
         for axes, x, title in zip(both, (stages[0], stages[-1]), TITLES, strict=True):
             x = F.normalize(x - x.mean(0))
             shown = axes.imshow(x @ x.T, vmin=-0.6, vmax=0.6, cmap="RdBu_r")
-            axes.set_xticks(places, names, fontsize=7)
-            axes.set_yticks(places, names, fontsize=7)
+            axes.set_xticks(places, ["\n" * turn + name for name, turn in names], fontsize=7)
+            axes.set_yticks(places, [name + "   " * turn for name, turn in names], fontsize=7)
             axes.set(title=title, xlabel="frame, by the letter that begins there")
         axes.figure.colorbar(shown, ax=both, label="cosine similarity", extend="both")
 
