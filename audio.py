@@ -52,7 +52,7 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
                     raise ValueError(f"{name}: ends before {offset} s")
                 file.seek(int(offset * rate))
                 frames = -1 if duration is None else round(duration * rate)
-                blocks = file.blocks(rate, frames=frames, dtype="float32", always_2d=True)
+                blocks = file.blocks(2**15, frames=frames, dtype="float32", always_2d=True)
                 samples = np.concatenate([block.mean(axis=1) for block in blocks] or [[]])
         except (RuntimeError, TypeError) as error:
             reason = getattr(error, "error_string", error)  # libsndfile's text names the file again
