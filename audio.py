@@ -52,10 +52,10 @@ def load_audio(source, sample_rate: int = SAMPLE_RATE, offset=0.0, duration=None
                     raise ValueError(f"{name}: ends before {offset} s")
                 file.seek(int(offset * rate))
                 frames = -1 if duration is None else round(duration * rate)
-                blocks = file.blocks(2**15, frames=frames, dtype="float32", always_2d=True)
-                samples = np.concatenate([block.mean(axis=1) for block in blocks] or [[]])
+                samples = file.read(frames, dtype="float32")
         except (RuntimeError, TypeError) as error:
-            reason = getattr(error, "error_string", error)  # libsndfile's text names the file again
+            known = isinstance(error, soundfile.LibsndfileError)  # its text names the file again
+            reason = error.error_string if known else error
             raise ValueError(f"{name}: not audio that can be read ({reason})") from None
     if samples.size == 0:
         raise ValueError(f"{name}: holds no audio samples")
