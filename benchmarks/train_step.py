@@ -1,6 +1,7 @@
 """A training step against the same step written the usual way, side by side in one process.
 
     python benchmarks/train_step.py [--shapes small] [--steps 4] [--batch-seconds 60] [--tflops 0]
+                                    [--alone]
 
 Usual: transformers' HubertModel and Qwen3ForCausalLM with peft, SDPA, autocast, random batches
 padded to their longest, logits at every position; on a GPU also without cuDNN's attention. Ours:
@@ -206,6 +207,7 @@ def main() -> int:
     parser.add_argument("--turns", type=configs.positive, default=2, help="of all, one by one")
     parser.add_argument("--batch-seconds", type=configs.seconds, default=60.0)
     parser.add_argument("--buffer", type=configs.positive, default=2000, help="see data.buffer")
+    parser.add_argument("--alone", action="store_true", help="ours without the usual way")
     parser.add_argument("--recompute", action="store_true", help="ours; see train.recompute")
     parser.add_argument("--compile", action="store_true", help="ours; see train.compile")
     parser.add_argument("--precision", default="auto")
@@ -218,20 +220,16 @@ def main() -> int:
     rng = random.Random(0)
     ours = build(args.shapes, device, dtype)
     set_up_layers(ours.layers, args.compile, args.recompute)
-    usual = Usual(ours, args.shapes, device, dtype).train()
     pairs = draw_utterances(args.buffer, SHAPES[args.shapes][1]["vocab_size"], rng)
-    batches = {
-        "ours": itertools.cycle(plan_batches(pairs, args.batch_seconds, rng)),
-        "usual": itertools.cycle(random_batches(pairs, args.batch_seconds, rng)),
-    }
-    models = {"ours": ours, "usual": usual}
-    optimizers = {
-        "ours": make_optimizer(ours, TrainConfig()),
-        "usual": torch.optim.AdamW([p for p in usual.parameters() if p.requires_grad]),
-    }
-    if device == "cuda":
-        for kinds in (models, batches, optimizers):
-            kinds[WITHOUT_CUDNN] = kinds["usual"]
+    models = {"ours": ours}
+    batches = {"ours": itertools.cycle(plan_batches(pairs, args.batch_seconds, rng))}
+    optimizers = {"ours": make_optimizer(ours, TrainConfig())}
+    if not args.alone:
+        usual = Usual(ours, args.shapes, device, dtype).train()
+        optimizer = torch.optim.AdamW([p for p in usual.parameters() if p.requires_grad])
+        theirs = itertools.cycle(random_batches(pairs, args.batch_seconds, rng))
+        for name in ("usual", WITHOUT_CUDNN) if device == "cuda" else ("usual",):
+            models[name], optimizers[name], batches[name] = usual, optimizer, theirs
     clocks = {name: Clock() for name in models}
     for name in [*models] * args.turns:  # what else the machine does hits all
         if device == "cuda":
