@@ -164,6 +164,13 @@ def test_train_step_prints_both_and_their_ratio():
     assert re.search(r"^ours / usual: [\d.]+x$", done.stdout, re.M)
 
 
+def test_train_step_alone_needs_no_oracle():
+    done = run_script("benchmarks/train_step.py", "--steps", 1, "--turns", 1, "--batch-seconds", 5,
+                      "--alone")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| ours |" in done.stdout and "usual" not in done.stdout
+
+
 def test_our_layers_launch_fewer_kernels_and_move_fewer_bytes():
     """Fails if a layer of ours is computed in float32 again, or a fused kernel is lost."""
     requires("transformers")
