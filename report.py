@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 
 from checkpoints import clear_run
@@ -219,7 +218,8 @@ def lora_sizes(model: nn.Module) -> dict[str, float]:
             # |B A|^2 is the trace of (B'B)(A A'), two r x r matrices: B A itself is never made.
             moved += layer.scale**2 * ((B.T @ B) * (A @ A.T)).sum().item()
             squares = layer.weight.float().pow(2).sum()
-            if isinstance(squares, DTensor):  # split over ranks: so far of this one's share
+            # Split over ranks: so far of this one's share. Its class takes a second to import.
+            if hasattr(squares, "full_tensor"):
                 squares = squares.full_tensor()
             weight += squares.item()
         if weight:

@@ -15,6 +15,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+# torchrun's port: two tests at a time would take the same.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+os.environ.setdefault("PET_MASTER_PORT", str(29500 + int(WORKER)))
 
 
 def requires(package: str):
