@@ -218,7 +218,7 @@ def lora_sizes(model: nn.Module) -> dict[str, float]:
             # |B A|^2 is the trace of (B'B)(A A'), two r x r matrices: B A itself is never made.
             moved += layer.scale**2 * ((B.T @ B) * (A @ A.T)).sum().item()
             squares = layer.weight.float().pow(2).sum()
-            # Split over ranks: so far of this one's share. Its class takes a second to import.
+            # Split over ranks: so far of this one's share. Its class, DTensor, is slow to import.
             if hasattr(squares, "full_tensor"):
                 squares = squares.full_tensor()
             weight += squares.item()
